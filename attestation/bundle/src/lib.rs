@@ -1,0 +1,1 @@
+//! The policy document, appraisal, the verdict, and the receipt bundle.

@@ -1,0 +1,3 @@
+//! The vouchsafe program: verify receipts and evidence, talk to enclaves.
+
+fn main() {}

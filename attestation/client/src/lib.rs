@@ -1,0 +1,1 @@
+//! Attested TLS, the local OpenAI proxy, and bundle assembly for relying parties.

@@ -1,0 +1,1 @@
+//! Throwaway AMD- and Intel-shaped authorities that mint bit-exact evidence for tests.

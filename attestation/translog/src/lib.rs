@@ -1,0 +1,1 @@
+//! Transparency-log hashing and proofs: the verifying side.

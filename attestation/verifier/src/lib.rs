@@ -1,0 +1,1 @@
+//! Verifies SEV-SNP and TDX attestation evidence: no I/O, no clock, no randomness.

@@ -1,0 +1,1 @@
+//! Language-model inference: weights, tokenizer, sampler, scheduler.

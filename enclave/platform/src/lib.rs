@@ -1,0 +1,1 @@
+//! The Attester seam and the hardware behind it.

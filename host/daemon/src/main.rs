@@ -1,0 +1,3 @@
+//! The untrusted host program: forwards ciphertext, launches enclaves, keeps receipts.
+
+fn main() {}

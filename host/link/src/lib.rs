@@ -1,0 +1,1 @@
+//! Byte streams between host and enclave over vsock, Unix sockets or TCP.

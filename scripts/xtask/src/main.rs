@@ -1,0 +1,3 @@
+//! Developer and CI commands.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A cheating host, as a library and a set of named attacks.
