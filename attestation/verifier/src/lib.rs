@@ -1,1 +1,30 @@
-//! Verifies SEV-SNP and TDX attestation evidence: no I/O, no clock, no randomness.
+//! Verifies AMD SEV-SNP and Intel TDX attestation evidence.
+//!
+//! Raw evidence, its endorsements, the trust roots, a moment and a crypto implementation go in;
+//! [`VerifiedEvidence`] or an exact [`Error`] comes out. There is no I/O here, no clock, no
+//! randomness and no panic, and the crate builds for `wasm32-unknown-unknown`.
+//!
+//! Appraisal, the question whether verified evidence is *good enough*, belongs to the policy in
+//! `vouchsafe-bundle`. This crate answers only what the silicon vendor's signatures establish.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+extern crate alloc;
+
+pub mod crypto;
+pub mod encoding;
+mod evidence;
+pub mod strict_json;
+mod time;
+
+pub use evidence::{Endorsements, Evidence, SnpEndorsements, TdxCollateral};
+pub use time::UnixSeconds;

@@ -1,0 +1,89 @@
+//! Evidence and endorsements as they travel: raw bytes in JSON, judged by nobody yet.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::Base64;
+
+/// What a machine said about itself: the bytes its security processor or quoting enclave signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "platform", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// AMD SEV-SNP.
+    #[serde(rename = "sev-snp")]
+    SevSnp {
+        /// The attestation report, 1184 bytes (AMD 56860, table "ATTESTATION_REPORT").
+        report: Base64,
+    },
+    /// Intel TDX.
+    #[serde(rename = "tdx")]
+    Tdx {
+        /// The quote, version 4 or 5.
+        quote: Base64,
+        /// The CCEL event log the guest kernel kept, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event_log: Option<Base64>,
+    },
+}
+
+/// What others say about the machine: certificates, revocation lists, TCB information. Stapled by
+/// the host, replaceable by newer ones, never part of what a receipt points to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "platform", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Endorsements {
+    /// AMD's certificates for one chip.
+    #[serde(rename = "sev-snp")]
+    SevSnp(SnpEndorsements),
+    /// Intel's collateral for one platform.
+    #[serde(rename = "tdx")]
+    Tdx(TdxCollateral),
+}
+
+/// AMD certificates, each in DER. What is pinned in the verifier may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnpEndorsements {
+    /// The VCEK or VLEK certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vek: Option<Base64>,
+    /// The ASK or ASVK certificate, where it is not one of AMD's that the verifier pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intermediate: Option<Base64>,
+    /// The ARK certificate. Believed only if it is a trust root already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Base64>,
+    /// The ARK's revocation list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<Base64>,
+}
+
+/// Intel's collateral for a quote, in the field names of the DCAP library's `QuoteCollateralV3`.
+///
+/// `tcb_info` and `qe_identity` are the exact signed JSON texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TdxCollateral {
+    /// PEM chain of the PCK CRL's issuer.
+    pub pck_crl_issuer_chain: String,
+    /// Root CA CRL, DER in hexadecimal.
+    pub root_ca_crl: String,
+    /// PCK CRL, DER in hexadecimal.
+    pub pck_crl: String,
+    /// PEM chain of the TCB info's signer.
+    pub tcb_info_issuer_chain: String,
+    /// The signed TCB info, exactly as signed.
+    pub tcb_info: String,
+    /// ECDSA signature r‖s over `tcb_info`, in hexadecimal.
+    pub tcb_info_signature: String,
+    /// PEM chain of the QE identity's signer.
+    pub qe_identity_issuer_chain: String,
+    /// The signed QE identity, exactly as signed.
+    pub qe_identity: String,
+    /// ECDSA signature r‖s over `qe_identity`, in hexadecimal.
+    pub qe_identity_signature: String,
+    /// PEM chain of the PCK certificate, where the quote does not carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pck_certificate_chain: Option<String>,
+}
