@@ -1,0 +1,114 @@
+//! Why a receipt, statement or envelope was refused.
+
+use alloc::string::String;
+
+use vouchsafe_verifier::strict_json::JsonError;
+
+/// Why something of this crate was refused. [`Error::code`] is stable; the text is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not an envelope: not JSON of that shape, or base64 or hexadecimal in it is malformed.
+    #[error("malformed envelope: {0}")]
+    EnvelopeMalformed(String),
+    /// The envelope's bytes differ from their canonical re-serialisation.
+    #[error("the envelope is not in canonical form")]
+    EnvelopeNotCanonical,
+    /// An envelope for another purpose.
+    #[error("payload type {found:?} where {expected:?} is required")]
+    PayloadType {
+        /// The type this place requires.
+        expected: &'static str,
+        /// The type the envelope states.
+        found: String,
+    },
+    /// The envelope names another key than the one it is checked against.
+    #[error("signed under key {found}, not {expected}")]
+    KeyId {
+        /// SHA-256 of the expected key's SPKI.
+        expected: String,
+        /// The envelope's `keyid`.
+        found: String,
+    },
+    /// The signature's `s` is in the upper half of the group order: a second form of one signature.
+    #[error("the signature is not in low-s form")]
+    SignatureNotLowS,
+    /// The signature does not verify.
+    #[error("the signature does not verify under key {key_id}")]
+    Signature {
+        /// SHA-256 of the key's SPKI.
+        key_id: String,
+    },
+    /// A signed payload that is not of its type's shape.
+    #[error("malformed {what}: {why}")]
+    PayloadMalformed {
+        /// Which object.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A signed payload whose bytes differ from their canonical re-serialisation.
+    #[error("the {what} is not in canonical form")]
+    PayloadNotCanonical {
+        /// Which object.
+        what: &'static str,
+    },
+    /// A version of a format that this program does not know.
+    #[error("{what} of version {found}, where only version {known} is known")]
+    Version {
+        /// Which object.
+        what: &'static str,
+        /// The version found.
+        found: u64,
+        /// The version known.
+        known: u64,
+    },
+    /// Not an uncompressed P-256 key in SPKI form.
+    #[error("the {role} key is not a P-256 SubjectPublicKeyInfo")]
+    Key {
+        /// The key's role.
+        role: &'static str,
+    },
+    /// A statement's boot id is not the digest of its own receipt key.
+    #[error("boot id {stated} is not the digest of the receipt key, {actual}")]
+    BootId {
+        /// What the statement says.
+        stated: String,
+        /// SHA-256 of the receipt key's SPKI.
+        actual: String,
+    },
+    /// A receipt, start record or head of another boot.
+    #[error("{what} of boot {found}, not {expected}")]
+    OtherBoot {
+        /// Which object.
+        what: &'static str,
+        /// The attested boot.
+        expected: String,
+        /// The boot the object names.
+        found: String,
+    },
+}
+
+impl Error {
+    /// A stable word for this rejection.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::EnvelopeMalformed(_) => "envelope_malformed",
+            Self::EnvelopeNotCanonical => "envelope_not_canonical",
+            Self::PayloadType { .. } => "payload_type_wrong",
+            Self::KeyId { .. } => "receipt_key_mismatch",
+            Self::SignatureNotLowS => "signature_not_low_s",
+            Self::Signature { .. } => "receipt_signature_invalid",
+            Self::PayloadMalformed { .. } => "payload_malformed",
+            Self::PayloadNotCanonical { .. } => "payload_not_canonical",
+            Self::Version { .. } => "version_unknown",
+            Self::Key { .. } => "statement_key_malformed",
+            Self::BootId { .. } => "boot_id_mismatch",
+            Self::OtherBoot { .. } => "boot_mismatch",
+        }
+    }
+
+    pub(crate) fn payload(what: &'static str, error: &JsonError) -> Self {
+        Self::PayloadMalformed { what, why: alloc::format!("{error}") }
+    }
+}

@@ -1,0 +1,140 @@
+//! What an enclave states of itself at boot and once per epoch, under its attestation reports.
+//!
+//! Statements travel as exact bytes: the report binds those bytes, so they are parsed, never
+//! re-serialised before hashing.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_verifier::crypto::Crypto;
+use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::{EngineIdentity, Error, ModelManifest, ReceiptKey};
+
+const LIMITS: Limits = Limits { bytes_max: 65_535, depth_max: 8 };
+const VERSION: u64 = 1;
+
+/// The immutable statement of one boot: keys, models, engine, configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootStatement {
+    /// Version of this format: 1.
+    pub version: u64,
+    /// SHA-256 of the receipt key's SPKI.
+    pub boot: Hex<32>,
+    /// The keys made at this boot, by role.
+    pub keys: BootKeys,
+    /// Every model this boot serves.
+    pub models: Vec<ModelManifest>,
+    /// The engine that computes the answers.
+    pub engine: EngineIdentity,
+    /// SHA-256 of the measured configuration.
+    pub configuration: Hex<32>,
+    /// The operator's identity as the measured configuration states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Whether and where receipts settle.
+    pub settlement: Settlement,
+}
+
+/// Public keys by role, each the DER of a SubjectPublicKeyInfo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootKeys {
+    /// ECDSA P-256, signs receipts and stream records.
+    pub receipt: Base64,
+    /// The TLS server key.
+    pub tls: Base64,
+}
+
+/// Whether receipts of this boot settle into a transparency log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Settlement {
+    /// No log: receipts are never publicly auditable. Production policies refuse this.
+    None,
+}
+
+impl BootStatement {
+    /// Parses the statement's exact bytes and checks that the boot id is its receipt key's digest.
+    ///
+    /// # Errors
+    /// [`Error::PayloadMalformed`], [`Error::Version`], [`Error::Key`] or [`Error::BootId`].
+    pub fn parse(bytes: &[u8], crypto: &dyn Crypto) -> Result<Self, Error> {
+        let statement: Self =
+            strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload("boot statement", &error))?;
+        if statement.version != VERSION {
+            return Err(Error::Version { what: "boot statement", found: statement.version, known: VERSION });
+        }
+        let key = statement.receipt_key(crypto)?;
+        if key.id() != statement.boot.0 {
+            return Err(Error::BootId { stated: to_hex(&statement.boot.0), actual: to_hex(&key.id()) });
+        }
+        Ok(statement)
+    }
+
+    /// The key that signs this boot's receipts.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when it is not a P-256 key.
+    pub fn receipt_key(&self, crypto: &dyn Crypto) -> Result<ReceiptKey, Error> {
+        ReceiptKey::from_spki(&self.keys.receipt.0, crypto)
+    }
+
+    /// The bytes to attest and to send.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// The renewable statement of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochStatement {
+    /// Version of this format: 1.
+    pub version: u64,
+    /// SHA-256 of the boot statement's bytes.
+    pub boot_statement: Hex<32>,
+    /// Number of this epoch in its boot, from 0.
+    pub epoch: u64,
+    /// The newest quorum-cosigned checkpoint that the enclave verified, as its note text; null
+    /// before there is a log.
+    pub checkpoint: Option<String>,
+    /// The tenants file in force; null where nobody is named.
+    pub tenants: Option<TenantsRef>,
+    /// When this epoch ends, whole Unix seconds by the enclave's unattested clock.
+    pub not_after: u64,
+}
+
+/// Which tenants file is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantsRef {
+    /// SHA-256 of the file.
+    pub sha256: Hex<32>,
+    /// Its version, which only grows.
+    pub version: u64,
+}
+
+impl EpochStatement {
+    /// Parses the statement's exact bytes.
+    ///
+    /// # Errors
+    /// [`Error::PayloadMalformed`] or [`Error::Version`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let statement: Self =
+            strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload("epoch statement", &error))?;
+        if statement.version != VERSION {
+            return Err(Error::Version { what: "epoch statement", found: statement.version, known: VERSION });
+        }
+        Ok(statement)
+    }
+
+    /// The bytes to attest and to send.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
