@@ -1,1 +1,70 @@
-//! Language-model inference: weights, tokenizer, sampler, scheduler.
+//! Language-model inference: weights, tokenizer, chat template, sampler, scheduler.
+//!
+//! A [`Model`] is loaded from one GGUF file; an [`Engine`] owns it and a worker thread, admits
+//! [`GenerateRequest`]s within fixed bounds and streams [`Event`]s to each request's sink. Sentence
+//! embeddings are a separate, stateless [`EmbeddingModel`].
+//!
+//! The engine knows nothing of HTTP, TLS, attestation or asynchronous runtimes, and it takes nothing
+//! from its surroundings: the date that a chat template may print, and the seed of a request, are
+//! arguments. Everything read from a model file is treated as hostile.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use vouchsafe_engine::{
+//!     ChatMessage, ChatOptions, Engine, EngineOptions, Event, GenerateRequest, LoadOptions, Model, Role,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = Model::load("model.gguf", &LoadOptions::default(), &mut |_progress| {})?;
+//! let engine = Engine::start(model, EngineOptions::default())?;
+//! let prompt = engine.render_chat(&[ChatMessage::new(Role::User, "Hello")], &ChatOptions::default())?;
+//! let (done, wait) = std::sync::mpsc::channel();
+//! let request = GenerateRequest::new(prompt, 42);
+//! engine.submit(
+//!     request,
+//!     Box::new(move |event| {
+//!         match event {
+//!             Event::Text(delta) => print!("{}", delta.text),
+//!             Event::Finished(_) => drop(done.send(())),
+//!             _ => {}
+//!         }
+//!         ControlFlow::Continue(())
+//!     }),
+//! )?;
+//! wait.recv()?;
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+mod chat;
+mod embedding;
+mod engine;
+mod error;
+mod identity;
+mod json;
+mod model;
+mod request;
+mod sampling;
+
+pub use chat::{ChatMessage, ChatOptions, Role, ToolCall};
+pub use embedding::{Embedding, EmbeddingModel};
+pub use engine::{Engine, EngineOptions, JobHandle, Load, Sink};
+pub use error::{EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
+pub use identity::{EngineVersion, ModelIdentity};
+pub use json::Json;
+pub use model::{LoadOptions, Model, Progress};
+pub use request::{
+    Event, Finish, FinishReason, GenerateRequest, StopStrings, TextDelta, Timing, TokenInfo, TopToken, Usage,
+};
+pub use sampling::{SamplingOptions, SamplingParams};
