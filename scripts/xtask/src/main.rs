@@ -1,3 +1,51 @@
-//! Developer and CI commands.
+//! Developer and CI commands: `cargo xtask check`, `cargo demo`.
+//!
+//! This program builds and starts others; it holds no logic of the product. It has few dependencies
+//! so that the first command a newcomer types compiles quickly.
 
-fn main() {}
+mod check;
+mod demo;
+mod setup;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer and CI commands of Vouchsafe")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must hold before a change lands: format, lints, tidy, licences, docs, wasm, tests.
+    Check(check::Arguments),
+    /// Structure rules that no compiler checks: module headers, crate edges, file length, dead files.
+    Tidy,
+    /// Prepare what the tests need beside Rust (a Python environment, model weights) under `target/`.
+    Setup,
+    /// Build the programs and run the demo; `cargo demo` is short for this.
+    Demo(demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Tidy => tidy::run(),
+        Command::Setup => setup::run().map(|_| ()),
+        Command::Demo(arguments) => demo::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes, without the backtrace that only this program's authors could read.
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            anstream::eprintln!("xtask: {}", causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}

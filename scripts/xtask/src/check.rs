@@ -1,0 +1,148 @@
+//! `cargo xtask check`: the one command that people and CI run.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use crate::{demo, setup, tidy, tools};
+
+/// The version of cargo-deny that checks licences, sources and advisories.
+const CARGO_DENY: &str = "0.20.2";
+const WASM: &str = "wasm32-unknown-unknown";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only the steps with these names.
+    #[arg(value_name = "STEP")]
+    only: Vec<String>,
+}
+
+type Step = (&'static str, fn() -> Result<()>);
+
+/// In the order of what fails fastest. Tests come last and print their own summary.
+const STEPS: [Step; 8] = [
+    ("format", format),
+    ("tidy", tidy::run),
+    ("clippy", clippy),
+    ("docs", docs),
+    ("wasm", wasm),
+    ("programs", programs),
+    ("deny", deny),
+    ("tests", tests),
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    for name in &arguments.only {
+        if !STEPS.iter().any(|(step, _)| step == name) {
+            let known: Vec<_> = STEPS.iter().map(|(step, _)| *step).collect();
+            anyhow::bail!("no step is called {name:?}; there are {}", known.join(", "));
+        }
+    }
+    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    for (name, step) in STEPS.into_iter().filter(|(name, _)| chosen(name)) {
+        let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
+        anstream::eprintln!("{heading}== {name}{heading:#}");
+        let start = Instant::now();
+        step().map_err(|error| error.context(format!("check step {name:?}")))?;
+        anstream::eprintln!("   {name} took {} s", start.elapsed().as_secs());
+    }
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    tools::succeed(&mut tools::cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    tools::succeed(&mut tools::cargo([
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn docs() -> Result<()> {
+    let mut command = tools::cargo(["doc", "--release", "--workspace", "--no-deps", "--locked"]);
+    tools::succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The verifying crates must build where there is no operating system, and their size is shown.
+fn wasm() -> Result<()> {
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    if !installed.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).lines().any(|line| line == WASM)) {
+        tools::succeed(Command::new("rustup").args(["target", "add", WASM]))?;
+    }
+    for package in ["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-bundle"] {
+        let mut command =
+            tools::cargo(["build", "--release", "--locked", "--target", WASM, "--package", package]);
+        command.arg("--no-default-features");
+        if package == "vouchsafe-verifier" {
+            command.args(["--features", "rustcrypto"]);
+        }
+        tools::succeed(&mut command)?;
+        let library = format!("lib{}.rlib", package.replace('-', "_"));
+        let size = std::fs::metadata(tools::target_dir().join(WASM).join("release").join(&library))?.len();
+        anstream::eprintln!("   {library}: {size} bytes for {WASM}");
+    }
+    Ok(())
+}
+
+fn programs() -> Result<()> {
+    let mut packages = demo::PROGRAMS.to_vec();
+    packages.push("vouchsafe-enclave");
+    tools::build_programs(&packages)
+}
+
+/// Licences, sources and bans always; advisories where their database can be had.
+fn deny() -> Result<()> {
+    let program = deny_program()?;
+    let deny = |what: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(tools::root()).args(["--locked", "check", "--hide-inclusion-graph"]).args(what);
+        command
+    };
+    tools::succeed(&mut deny(&["bans", "licenses", "sources"]))?;
+    let fetched = Command::new(&program).current_dir(tools::root()).args(["fetch", "db"]).output();
+    if fetched.is_ok_and(|out| out.status.success()) {
+        tools::succeed(&mut deny(&["advisories"]))
+    } else {
+        anstream::eprintln!("   NOT RUN: advisories (the RustSec database cannot be reached from here)");
+        Ok(())
+    }
+}
+
+fn deny_program() -> Result<std::path::PathBuf> {
+    let home = tools::target_dir().join("tools");
+    let program = home.join("bin/cargo-deny");
+    let is_wanted = |program: &std::path::Path| {
+        let out = Command::new(program).arg("--version").output();
+        out.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim().ends_with(CARGO_DENY))
+    };
+    if is_wanted("cargo-deny".as_ref()) {
+        return Ok("cargo-deny".into());
+    }
+    if !is_wanted(&program) {
+        let mut command =
+            tools::cargo(["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY]);
+        tools::succeed(command.arg("--root").arg(&home).arg("--target-dir").arg(home.join("target")))?;
+    }
+    Ok(program)
+}
+
+fn tests() -> Result<()> {
+    let prepared = setup::run()?;
+    programs()?;
+    let mut command = tools::cargo(["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
+    command
+        .env("VOUCHSAFE_PYTHON", &prepared.python)
+        .env("VOUCHSAFE_MINILM", &prepared.minilm)
+        .env("VOUCHSAFE_PROGRAMS", tools::programs_dir());
+    tools::succeed(&mut command)
+}

@@ -1,0 +1,161 @@
+//! Edges between our crates point one way, and the production enclave holds no simulator.
+//!
+//! The table below is the one in ARCHITECTURE.md; a test compares them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::tools;
+
+/// Which of our crates each of our crates may depend on. Development dependencies are free.
+const ALLOWED: [(&str, &[&str]); 16] = [
+    ("vouchsafe-verifier", &[]),
+    ("vouchsafe-receipt", &["vouchsafe-verifier"]),
+    ("vouchsafe-translog", &["vouchsafe-verifier"]),
+    ("vouchsafe-simulator", &["vouchsafe-verifier"]),
+    ("vouchsafe-bundle", &["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog"]),
+    ("vouchsafe-client", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    ("vouchsafe-cli", &["vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    ("vouchsafe-platform", &["vouchsafe-verifier"]),
+    ("vouchsafe-engine", &[]),
+    (
+        "vouchsafe-enclave",
+        &[
+            "vouchsafe-platform",
+            "vouchsafe-engine",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+            "vouchsafe-link",
+        ],
+    ),
+    (
+        "vouchsafe-enclave-sim",
+        &[
+            "vouchsafe-enclave",
+            "vouchsafe-simulator",
+            "vouchsafe-platform",
+            "vouchsafe-verifier",
+            "vouchsafe-engine",
+        ],
+    ),
+    ("vouchsafe-link", &[]),
+    ("vouchsafe-host", &["vouchsafe-link", "vouchsafe-translog", "vouchsafe-bundle"]),
+    ("vouchsafe-up", &["vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    ("vouchsafe-e2e", &[]),
+    ("vouchsafe-adversary", &["vouchsafe-link", "vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt"]),
+];
+
+/// Crates that must not be reachable from a program, with the reason shown.
+const BANNED: [(&str, &str, &str); 4] = [
+    ("vouchsafe-enclave", "vouchsafe-simulator", "a production enclave that could simulate is no evidence"),
+    ("vouchsafe-enclave", "rsa", "RUSTSEC-2023-0071 concerns private-key timing"),
+    ("vouchsafe-enclave", "vouchsafe-client", "the enclave trusts nothing it could ask a client for"),
+    ("vouchsafe-host", "vouchsafe-engine", "the host never sees a prompt, so it needs no engine"),
+];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    resolve: Resolve,
+    workspace_members: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    pkg: String,
+    dep_kinds: Vec<Kind>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: Option<String>,
+}
+
+pub(super) fn check(found: &mut Vec<String>) -> Result<()> {
+    let json = tools::output(&mut tools::cargo(["metadata", "--format-version", "1", "--locked"]))?;
+    let metadata: Metadata = serde_json::from_slice(&json).context("cargo metadata")?;
+    let name_of: BTreeMap<_, _> =
+        metadata.packages.iter().map(|p| (p.id.as_str(), p.name.as_str())).collect();
+    let ours: BTreeSet<&str> = metadata.workspace_members.iter().map(|id| name_of[id.as_str()]).collect();
+    let mut edges = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for node in &metadata.resolve.nodes {
+        let targets = edges.entry(name_of[node.id.as_str()]).or_default();
+        let shipped =
+            node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|k| k.kind.as_deref() != Some("dev")));
+        targets.extend(shipped.map(|dep| name_of[dep.pkg.as_str()]));
+    }
+    let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
+    for from in ours.iter().filter(|name| **name != "xtask") {
+        let Some(allowed) = allowed.get(from) else {
+            found.push(format!("crate {from} is not in the table of allowed edges"));
+            continue;
+        };
+        for to in edges[from].iter().filter(|to| ours.contains(**to) && !allowed.contains(*to)) {
+            found.push(format!("{from} depends on {to}, which the architecture does not allow"));
+        }
+    }
+    for (program, banned, why) in BANNED {
+        if reachable(program, &edges).contains(banned) {
+            found.push(format!("{program} reaches {banned}: {why}"));
+        }
+    }
+    Ok(())
+}
+
+fn reachable<'a>(from: &'a str, edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(name) = waiting.pop() {
+        if seen.insert(name) {
+            waiting.extend(edges.get(name).into_iter().flatten());
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_the_one_in_the_architecture() {
+        let text = std::fs::read_to_string(tools::root().join("ARCHITECTURE.md")).unwrap();
+        for (from, allowed) in ALLOWED {
+            let short = |name: &str| name.strip_prefix("vouchsafe-").unwrap_or(name).to_owned();
+            let to: Vec<_> = allowed.iter().map(|to| short(to)).collect();
+            let to = if to.is_empty() { "nothing of ours".to_owned() } else { to.join(", ") };
+            let row = format!("| {} | {to} |", short(from));
+            assert!(text.contains(&row), "ARCHITECTURE.md lacks the row {row:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_reached_through_others_counts() {
+        let edges = [("a", ["b"]), ("b", ["c"]), ("c", ["a"])]
+            .map(|(from, to)| (from, BTreeSet::from(to)))
+            .into_iter()
+            .collect();
+        assert_eq!(reachable("a", &edges), BTreeSet::from(["a", "b", "c"]));
+        assert_eq!(reachable("d", &edges), BTreeSet::from(["d"]));
+    }
+}
