@@ -22,9 +22,20 @@ extern crate alloc;
 
 pub mod crypto;
 pub mod encoding;
+mod error;
 mod evidence;
+mod roots;
+pub mod snp;
 pub mod strict_json;
+pub mod tdx;
 mod time;
+mod verified;
+mod verify;
+pub mod x509;
 
+pub use error::{CertificateRole, Error};
 pub use evidence::{Endorsements, Evidence, SnpEndorsements, TdxCollateral};
+pub use roots::{RootKind, TrustRoots};
 pub use time::UnixSeconds;
+pub use verified::{Claims, Platform, VerifiedEvidence};
+pub use verify::verify;
