@@ -1,1 +1,38 @@
-//! The policy document, appraisal, the verdict, and the receipt bundle.
+//! From bytes to a verdict: the policy document, the bundle, and their appraisal.
+//!
+//! A [`Policy`] says what a relying party accepts. A [`Bundle`] is one file with everything needed to
+//! judge one answer offline. [`verify_bundle`] judges it, [`appraise_document`] judges what a live
+//! enclave presents of itself, [`appraise_evidence`] judges a raw report or quote. Each gives a
+//! [`Verdict`], which says what was proved, what was not, and why something was refused.
+//!
+//! There is no I/O here, no clock and no randomness: files, the moment and the crypto implementation
+//! are arguments, and the crate builds for `wasm32-unknown-unknown`. Signatures of silicon vendors
+//! are verified by `vouchsafe-verifier`, those of receipts by `vouchsafe-receipt`; what is decided
+//! here is whether the verified facts are good enough, and that they belong together.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+mod appraise;
+mod bundle;
+mod error;
+pub mod policy;
+mod session;
+mod verdict;
+
+pub use appraise::{
+    Answer, EvidenceInputs, Inputs, appraise_document, appraise_evidence, verify_bundle, verify_bundle_json,
+};
+pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords};
+pub use error::Error;
+pub use policy::Policy;
+pub use session::VerifiedBoot;
+pub use verdict::{Decision, Finding, Outcome, Statement, Step, Verdict};

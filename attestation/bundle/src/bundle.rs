@@ -1,0 +1,181 @@
+//! The bundle: one file with everything needed to judge one answer offline.
+//!
+//! ```json
+//! {"version":1,
+//!  "receipt":{…DSSE envelope…},
+//!  "opening":{…},
+//!  "stream":{"start":{…envelope…},"head":{…envelope…}},
+//!  "boot":{"statement":"base64","evidence":{…}},
+//!  "epoch":{"statement":"base64","evidence":{…}},
+//!  "endorsements":{…},
+//!  "proof":null}
+//! ```
+//! `receipt`, `opening`, `stream`, `head` and `endorsements` may be absent; the bundle of a stream
+//! that was cut off has no receipt but its start record and the last signed head. `proof` is null
+//! until receipts settle into a log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use vouchsafe_receipt::{AttestedStatement, ENVELOPE_BYTES_MAX, Envelope, Opening};
+use vouchsafe_verifier::Endorsements;
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::Error;
+
+/// Longest accepted bundle, in bytes.
+pub const BUNDLE_BYTES_MAX: usize = 4 << 20;
+
+const LIMITS: Limits = Limits { bytes_max: BUNDLE_BYTES_MAX, depth_max: 16 };
+const VERSION: u64 = 1;
+
+/// A bundle that is well formed. Nothing in it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    parts: BundleParts,
+}
+
+/// What a bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleParts {
+    /// The receipt; absent where a stream was cut off before its end.
+    pub receipt: Option<Envelope>,
+    /// Salts and committed fields; what is absent stays hidden.
+    pub opening: Option<Opening>,
+    /// The signed records of a streamed answer.
+    pub stream: Option<StreamRecords>,
+    /// The boot statement and its evidence.
+    pub boot: AttestedStatement,
+    /// The statement of the receipt's epoch and its evidence.
+    pub epoch: AttestedStatement,
+    /// The machine's certificates and what else others say of it.
+    pub endorsements: Option<Endorsements>,
+}
+
+/// The signed records of a streamed answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecords {
+    /// Signed before the first token.
+    pub start: Envelope,
+    /// The last head received; what a client holds whose stream was cut off.
+    pub head: Option<Envelope>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BundleJson {
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opening: Option<Opening>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamJson>,
+    boot: AttestedStatement,
+    epoch: AttestedStatement,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endorsements: Option<Endorsements>,
+    #[serde(default)]
+    proof: Option<NoProof>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamJson {
+    start: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head: Option<Value>,
+}
+
+/// Version 1 knows no proofs: only null is a value of this field.
+#[derive(Serialize, Deserialize)]
+enum NoProof {}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u64,
+}
+
+impl Bundle {
+    /// Puts a bundle together.
+    ///
+    /// # Errors
+    /// [`Error::BundleEmpty`] when there is neither a receipt nor a stream.
+    pub fn new(parts: BundleParts) -> Result<Self, Error> {
+        match (&parts.receipt, &parts.stream) {
+            (None, None) => Err(Error::BundleEmpty),
+            _ => Ok(Self { parts }),
+        }
+    }
+
+    /// Reads a bundle from its JSON text.
+    ///
+    /// # Errors
+    /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`], or
+    /// [`Error::BundlePart`] for an envelope that is not one.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let malformed = |error: strict_json::JsonError| Error::BundleMalformed(error.to_string());
+        // The version comes first: a later version's fields are not errors of this one.
+        let Versioned { version } = strict_json::parse(json, LIMITS).map_err(malformed)?;
+        if version != VERSION {
+            return Err(Error::BundleVersion { found: version, known: VERSION });
+        }
+        let raw: BundleJson = strict_json::parse(json, LIMITS).map_err(malformed)?;
+        let stream = match raw.stream {
+            None => None,
+            Some(StreamJson { start, head }) => Some(StreamRecords {
+                start: envelope("stream.start", start)?,
+                head: head.map(|head| envelope("stream.head", head)).transpose()?,
+            }),
+        };
+        Self::new(BundleParts {
+            receipt: raw.receipt.map(|receipt| envelope("receipt", receipt)).transpose()?,
+            opening: raw.opening,
+            stream,
+            boot: raw.boot,
+            epoch: raw.epoch,
+            endorsements: raw.endorsements,
+        })
+    }
+
+    /// The bundle as JSON, in the order of the format's description.
+    pub fn to_json(&self) -> Vec<u8> {
+        let BundleParts { receipt, opening, stream, boot, epoch, endorsements } = self.parts.clone();
+        // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
+        let value = |envelope: Envelope| serde_json::to_value(envelope).unwrap_or_default();
+        let json = BundleJson {
+            version: VERSION,
+            receipt: receipt.map(value),
+            opening,
+            stream: stream
+                .map(|stream| StreamJson { start: value(stream.start), head: stream.head.map(value) }),
+            boot,
+            epoch,
+            endorsements,
+            proof: None,
+        };
+        serde_json::to_vec(&json).unwrap_or_default()
+    }
+
+    /// What the bundle holds.
+    pub fn parts(&self) -> &BundleParts {
+        &self.parts
+    }
+
+    /// What the bundle holds, to edit.
+    pub fn into_parts(self) -> BundleParts {
+        self.parts
+    }
+}
+
+/// Reads an envelope out of a bundle. The bundle's own layout is free, so what is checked for length
+/// is the canonical text, which the signature's form fixes.
+fn envelope(part: &'static str, value: Value) -> Result<Envelope, Error> {
+    let error = |error| Error::BundlePart { part, error };
+    let malformed =
+        |why: String| Error::BundlePart { part, error: vouchsafe_receipt::Error::EnvelopeMalformed(why) };
+    let envelope: Envelope = serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
+    if envelope.to_json().len() > ENVELOPE_BYTES_MAX {
+        return Err(malformed(format!("longer than {ENVELOPE_BYTES_MAX} bytes")));
+    }
+    Envelope::from_json(&envelope.to_json()).map_err(error)
+}

@@ -1,0 +1,145 @@
+//! Decisions that contradict each other, or the policy's purpose.
+
+use std::collections::BTreeSet;
+
+use super::document::{PolicyDocument, Purpose};
+use super::platform::{PlatformName, SnpProduct};
+use super::reference::ReferenceValue;
+use super::rule::Rule;
+use crate::Error;
+
+/// Refuses a document whose decisions cannot stand together.
+pub(super) fn check(document: &PolicyDocument) -> Result<(), Error> {
+    check_trust(document)?;
+    check_platform(document)?;
+    check_measurements(document)?;
+    check_models(document)?;
+    match document.purpose {
+        Purpose::Production => check_production(document),
+        Purpose::Simulation | Purpose::Evidence => Ok(()),
+    }
+}
+
+fn contradiction(path: impl Into<String>, why: impl Into<String>) -> Error {
+    Error::PolicyContradiction { path: path.into(), why: why.into() }
+}
+
+fn check_trust(document: &PolicyDocument) -> Result<(), Error> {
+    if !document.trust.vendors.is_required() {
+        return Err(contradiction("trust.vendors", "roots of trust can't be ignored: name them, or none"));
+    }
+    let Rule::Require(roots) = &document.trust.simulated_roots else {
+        return Err(contradiction(
+            "trust.simulated_roots",
+            "roots of trust can't be ignored: name them, or none",
+        ));
+    };
+    if !roots.is_empty() && document.purpose != Purpose::Simulation {
+        let purpose = document.purpose.as_str();
+        let why = format!("a policy of purpose {purpose} can't believe simulated roots");
+        return Err(contradiction("trust.simulated_roots", why));
+    }
+    Ok(())
+}
+
+fn check_platform(document: &PolicyDocument) -> Result<(), Error> {
+    let snp = &document.platform.snp;
+    if let (Rule::Require(products), Rule::Require(floors)) = (&snp.products, &snp.minimum_tcb)
+        && let Some(product) = products.iter().find(|product| !floors.contains_key(product))
+    {
+        let why = format!("{} is accepted by products and has no minimum here", product.as_str());
+        return Err(contradiction("platform.snp.minimum_tcb", why));
+    }
+    if let Rule::Require(floors) = &snp.minimum_tcb {
+        for (product, floor) in floors {
+            if floor.fmc.is_some() != (*product == SnpProduct::Turin) {
+                let why = format!("{}: exactly Turin has the component fmc", product.as_str());
+                return Err(contradiction("platform.snp.minimum_tcb", why));
+            }
+        }
+    }
+    let tdx = &document.platform.tdx;
+    if let (Rule::Require(denied), Rule::Require(tolerated)) =
+        (&tdx.advisories_denied, &tdx.advisories_tolerated)
+        && let Some(both) = denied.iter().find(|id| tolerated.contains(id))
+    {
+        let why = format!("{both} is tolerated and denied");
+        return Err(contradiction("platform.tdx.advisories_denied", why));
+    }
+    if let Rule::Require(statuses) = &tdx.tcb_statuses {
+        let mut seen = BTreeSet::new();
+        for rule in statuses {
+            if !super::platform::TCB_STATUSES.contains(&rule.status.as_str()) {
+                let why = format!("Intel has no status {:?}", rule.status);
+                return Err(contradiction("platform.tdx.tcb_statuses", why));
+            }
+            if !seen.insert(rule.status.as_str()) {
+                let why = format!("{} is named twice", rule.status);
+                return Err(contradiction("platform.tdx.tcb_statuses", why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_measurements(document: &PolicyDocument) -> Result<(), Error> {
+    let Rule::Require(values) = &document.measurements else { return Ok(()) };
+    let mut names = BTreeSet::new();
+    for value in values {
+        if !names.insert(value.name.as_str()) {
+            return Err(contradiction("measurements", format!("the name {:?} is given twice", value.name)));
+        }
+        check_validity(value)?;
+    }
+    Ok(())
+}
+
+fn check_validity(value: &ReferenceValue) -> Result<(), Error> {
+    let name = &value.name;
+    if let (Some(from), Some(until)) = (value.valid_from, value.valid_until)
+        && from >= until
+    {
+        let why = format!("{name:?} is valid from {} until {}: never", from.0, until.0);
+        return Err(contradiction("measurements", why));
+    }
+    if let (Some(from), Some(revoked)) = (value.valid_from, &value.revoked)
+        && revoked.at < from
+    {
+        let why = format!("{name:?} is revoked at {}, before it is valid at {}", revoked.at.0, from.0);
+        return Err(contradiction("measurements", why));
+    }
+    Ok(())
+}
+
+fn check_models(document: &PolicyDocument) -> Result<(), Error> {
+    let Rule::Require(models) = &document.models else { return Ok(()) };
+    match models.iter().find(|model| model.manifest.is_none() && model.weights.is_none()) {
+        Some(model) => {
+            let why = format!("{:?} names neither a manifest nor a weights file", model.name);
+            Err(contradiction("models", why))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a production policy can't waive: each of these would accept what is not a confidential
+/// machine running known code, or receipts that no auditor ever sees.
+fn check_production(document: &PolicyDocument) -> Result<(), Error> {
+    let refuse = |path: &str, why: &str| Err(contradiction(path, format!("a production policy {why}")));
+    if !document.settlement.promised.is_required() {
+        return refuse("settlement.promised", "can't accept enclaves whose receipts never settle");
+    }
+    if !document.measurements.is_required() {
+        return refuse("measurements", "must say what a guest measures to");
+    }
+    let Rule::Require(platforms) = &document.platform.accepted else {
+        return refuse("platform.accepted", "must say which platforms it accepts");
+    };
+    if platforms.contains(&PlatformName::SevSnp) && document.platform.snp.debug != Rule::Require(false) {
+        return refuse("platform.snp.debug", "must refuse guests that the host may debug");
+    }
+    if platforms.contains(&PlatformName::Tdx) && document.platform.tdx.debug != Rule::Require(false) {
+        return refuse("platform.tdx.debug", "must refuse TDs that the host may debug");
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The sections of a policy document, version 1. Every section is there from the first version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_receipt::EngineIdentity;
+use vouchsafe_verifier::encoding::Hex;
+
+use super::platform::PlatformRules;
+use super::reference::ReferenceValue;
+use super::rule::{Demanded, Rule, Unbuilt};
+
+/// The decisions of a policy, as written. [`Policy`](super::Policy) is one that was checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// Version of this format: 1.
+    pub version: u64,
+    /// What people call this policy.
+    pub name: String,
+    /// What it may be used for.
+    pub purpose: Purpose,
+    /// Whose word is believed.
+    pub trust: Trust,
+    /// What a machine must be.
+    pub platform: PlatformRules,
+    /// Reference values: what the guest must measure to. Any one of them suffices.
+    pub measurements: Rule<Vec<ReferenceValue>>,
+    /// Who must run the enclave.
+    pub operator: Operator,
+    /// Which models may answer. Any one of them suffices.
+    pub models: Rule<Vec<ModelReference>>,
+    /// Which engine may compute.
+    pub engine: Engine,
+    /// Which generation parameters must have been in force.
+    pub parameters: Parameters,
+    /// What must be disclosed and match for a verdict.
+    pub openings: Openings,
+    /// What live sessions must show.
+    pub sessions: Sessions,
+    /// How old things may be.
+    pub freshness: Freshness,
+    /// Whether answers become publicly auditable.
+    pub settlement: Settlement,
+    /// Inclusion in the transparency log.
+    pub log: Log,
+    /// Who watches the log.
+    pub witnesses: Witnesses,
+    /// Anchors of the log's checkpoints on a chain.
+    pub anchors: Anchors,
+    /// Re-execution of answers.
+    pub replay: Replay,
+    /// Mathematical proofs of execution.
+    pub proof: Proof,
+    /// Evidence of accelerators.
+    pub gpu: Gpu,
+    /// Released images.
+    pub images: Images,
+    /// Urgent revocations.
+    pub revocations: Revocations,
+}
+
+/// What a policy may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Judging real machines. No simulated root can be named, and some decisions cannot be waived.
+    Production,
+    /// Development and tests: may name simulated roots.
+    Simulation,
+    /// Judging a raw report or quote that comes without statements, receipt or model.
+    Evidence,
+}
+
+impl Purpose {
+    /// The word in the document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Simulation => "simulation",
+            Self::Evidence => "evidence",
+        }
+    }
+}
+
+/// Whose word is believed. These two can't be ignored: without a root nothing is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// Silicon vendors whose pinned roots are believed.
+    pub vendors: Rule<Vec<Vendor>>,
+    /// SHA-256 of simulated root certificates that are believed as well.
+    pub simulated_roots: Rule<Vec<Hex<32>>>,
+}
+
+/// A silicon vendor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Vendor {
+    /// AMD.
+    Amd,
+    /// Intel.
+    Intel,
+}
+
+/// Who must run the enclave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Identities that the measured configuration may state.
+    pub identities: Rule<Vec<String>>,
+}
+
+/// A model that may answer, by the digest of its manifest, of its weights file, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelReference {
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of its manifest: weights, tokenizer and chat template together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Hex<32>>,
+    /// SHA-256 of its weights file, one of the manifest's files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Hex<32>>,
+}
+
+/// Which engine may compute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// Engines by exact name, version and kernel.
+    pub identities: Rule<Vec<EngineIdentity>>,
+}
+
+/// Which generation parameters must have been in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Exact values by the names of the execution record.
+    pub values: Rule<BTreeMap<String, serde_json::Value>>,
+}
+
+/// What must be disclosed to the verifier, and match the receipt's commitments. What is disclosed
+/// must match in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Openings {
+    /// The request.
+    pub request: Rule<Demanded>,
+    /// The response.
+    pub response: Rule<Demanded>,
+    /// The execution record.
+    pub execution: Rule<Demanded>,
+}
+
+/// What live sessions must show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// A fresh report that covers the client's own nonce.
+    pub challenge: Rule<Demanded>,
+}
+
+/// How old things may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freshness {
+    /// Most seconds until the end of an epoch, which must not have passed: measured from the moment
+    /// of judging for a live enclave, from the receipt's own (unattested) time for a bundle.
+    pub epoch_seconds_max: Rule<u64>,
+    /// Most seconds between the receipt's own (unattested) time and the moment of judging.
+    pub receipt_age_seconds_max: Rule<u64>,
+}
+
+/// Whether answers become publicly auditable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// The boot must promise that its receipts settle into a log.
+    pub promised: Rule<Demanded>,
+    /// The receipt's promise must be within a bound.
+    pub bound: Unbuilt,
+}
+
+/// Inclusion in the transparency log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Proof that the receipt is in a named log.
+    pub inclusion: Unbuilt,
+}
+
+/// Who watches the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witnesses {
+    /// Cosignatures of so many of these witnesses.
+    pub quorum: Unbuilt,
+}
+
+/// Anchors of the log's checkpoints on a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchors {
+    /// A checkpoint that covers the receipt, on a named chain.
+    pub anchored: Unbuilt,
+}
+
+/// Re-execution of answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// The answer was computed again and came out the same.
+    pub reproduced: Unbuilt,
+}
+
+/// Mathematical proofs of execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// A proof that the model gave this output.
+    pub execution: Unbuilt,
+}
+
+/// Evidence of accelerators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// The accelerator's own evidence, bound to the machine's.
+    pub evidence: Unbuilt,
+}
+
+/// Released images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Images {
+    /// The measurement belongs to an image whose release is logged.
+    pub released: Unbuilt,
+}
+
+/// Urgent revocations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocations {
+    /// A current list of revoked boots, chips, images and keys.
+    pub list: Unbuilt,
+}

@@ -1,0 +1,179 @@
+//! The policy document: what a relying party accepts.
+//!
+//! JSON, version 1, described for people in `docs/policy.md` and for machines in
+//! `policies/schema/policy.v1.schema.json`. Every decision is made: a field that is absent is an
+//! error, and so is one that is unknown. `$comment` may stand in any object.
+//!
+//! [`PolicyDocument`] is the document as plain data; [`Policy`] is one whose decisions were checked
+//! against each other.
+
+mod check;
+mod document;
+mod platform;
+mod reference;
+mod rule;
+
+pub use document::{
+    Anchors, Engine, Freshness, Gpu, Images, Log, ModelReference, Openings, Operator, Parameters,
+    PolicyDocument, Proof, Purpose, Replay, Revocations, Sessions, Settlement, Trust, Vendor, Witnesses,
+};
+pub use platform::{
+    PlatformName, PlatformRules, SnpProduct, SnpRules, SnpSigningKey, SnpTcb, TcbStatusRule, TdxRules,
+};
+pub(crate) use reference::Standing;
+pub use reference::{ReferenceDigests, ReferenceValue, Revocation};
+pub use rule::{Demanded, Moment, Reason, Rule, Unbuilt};
+
+use serde_json::Value;
+use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::Error;
+
+/// Longest accepted policy, in bytes.
+pub const POLICY_BYTES_MAX: usize = 1 << 20;
+
+const LIMITS: Limits = Limits { bytes_max: POLICY_BYTES_MAX, depth_max: 16 };
+const VERSION: u64 = 1;
+const COMMENT: &str = "$comment";
+
+/// A policy whose decisions were read and do not contradict each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    document: PolicyDocument,
+}
+
+impl Policy {
+    /// Reads a policy from its JSON text.
+    ///
+    /// # Errors
+    /// [`Error::PolicyMalformed`], [`Error::PolicyVersion`] or [`Error::PolicyContradiction`].
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let whole = |why: String| Error::PolicyMalformed { path: ".".into(), why };
+        let mut value: Value = strict_json::parse(json, LIMITS).map_err(|error| whole(error.to_string()))?;
+        // The version comes first: a later version's fields are not errors of this one.
+        match value.get("version").map(Value::as_u64) {
+            Some(Some(VERSION)) => {}
+            Some(Some(found)) => return Err(Error::PolicyVersion { found, known: VERSION }),
+            _ => return Err(whole("no version number".into())),
+        }
+        strip_comments(&mut value)?;
+        let document: PolicyDocument = serde_path_to_error::deserialize(value).map_err(|error| {
+            Error::PolicyMalformed { path: error.path().to_string(), why: error.inner().to_string() }
+        })?;
+        Self::new(document)
+    }
+
+    /// Checks a document's decisions against each other and its purpose.
+    ///
+    /// # Errors
+    /// [`Error::PolicyVersion`] or [`Error::PolicyContradiction`].
+    pub fn new(document: PolicyDocument) -> Result<Self, Error> {
+        if document.version != VERSION {
+            return Err(Error::PolicyVersion { found: document.version, known: VERSION });
+        }
+        check::check(&document)?;
+        Ok(Self { document })
+    }
+
+    /// The policy's decisions.
+    pub fn document(&self) -> &PolicyDocument {
+        &self.document
+    }
+
+    /// The policy's decisions, to edit; [`Policy::new`] makes a policy of them again.
+    pub fn into_document(self) -> PolicyDocument {
+        self.document
+    }
+
+    /// The document as indented JSON, without the comments it was read with.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Maps with string keys, strings and integers only: serialisation has no failing case, and an
+        // empty text would be refused by every reader.
+        serde_json::to_vec_pretty(&self.document).unwrap_or_default()
+    }
+
+    /// Believes one more simulated root, by the SHA-256 of its certificate.
+    ///
+    /// # Errors
+    /// [`Error::PolicyContradiction`] unless the purpose is simulation.
+    pub fn with_simulated_root(mut self, root_sha256: [u8; 32]) -> Result<Self, Error> {
+        push(&mut self.document.trust.simulated_roots, Hex(root_sha256));
+        Self::new(self.document)
+    }
+
+    /// Accepts one more measurement. A policy that ignored measurements accepts only this one then.
+    ///
+    /// # Errors
+    /// [`Error::PolicyContradiction`], where the name is taken for example.
+    pub fn with_measurement(mut self, value: ReferenceValue) -> Result<Self, Error> {
+        push(&mut self.document.measurements, value);
+        Self::new(self.document)
+    }
+
+    /// Accepts one more model. A policy that ignored models accepts only this one then.
+    ///
+    /// # Errors
+    /// [`Error::PolicyContradiction`], where neither digest is given for example.
+    pub fn with_model(mut self, model: ModelReference) -> Result<Self, Error> {
+        push(&mut self.document.models, model);
+        Self::new(self.document)
+    }
+
+    /// Every ignored decision, as its path and the reason, sorted by path.
+    pub fn ignored(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        if let Ok(value) = serde_json::to_value(&self.document) {
+            collect_ignored(&value, &mut String::new(), &mut found);
+        }
+        // The order of a map's keys depends on features that other crates of a build may turn on.
+        found.sort();
+        found
+    }
+}
+
+fn push<T>(rule: &mut Rule<Vec<T>>, value: T) {
+    match rule {
+        Rule::Require(values) => values.push(value),
+        Rule::Ignore(_) => *rule = Rule::Require(vec![value]),
+    }
+}
+
+/// Removes `$comment` from every object, where it is text. Depth is bounded by the parser's limit.
+fn strip_comments(value: &mut Value) -> Result<(), Error> {
+    match value {
+        Value::Object(map) => {
+            if map.remove(COMMENT).is_some_and(|comment| !comment.is_string()) {
+                return Err(Error::PolicyMalformed {
+                    path: COMMENT.into(),
+                    why: "a comment must be text".into(),
+                });
+            }
+            map.values_mut().try_for_each(strip_comments)
+        }
+        Value::Array(values) => values.iter_mut().try_for_each(strip_comments),
+        _ => Ok(()),
+    }
+}
+
+fn collect_ignored(value: &Value, path: &mut String, found: &mut Vec<(String, String)>) {
+    let length = path.len();
+    let mut enter = |segment: &str, inner: &Value, path: &mut String| {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(segment);
+        collect_ignored(inner, path, found);
+        path.truncate(length);
+    };
+    match value {
+        Value::Object(map) => match (map.len(), map.get("ignore").and_then(Value::as_str)) {
+            (1, Some(reason)) => found.push((path.clone(), reason.into())),
+            _ => map.iter().for_each(|(key, inner)| enter(key, inner, path)),
+        },
+        Value::Array(values) => {
+            values.iter().enumerate().for_each(|(index, inner)| enter(&index.to_string(), inner, path));
+        }
+        _ => {}
+    }
+}

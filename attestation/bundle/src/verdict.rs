@@ -1,0 +1,290 @@
+//! What came of an appraisal: accepted, rejected or incomplete; what was proved and what was not.
+
+use core::fmt;
+
+use serde::Serialize;
+use vouchsafe_receipt::ReceiptPayload;
+use vouchsafe_verifier::UnixSeconds;
+
+/// The decision of an appraisal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Everything the policy requires was checked and holds.
+    Accepted,
+    /// Something that was checked does not hold.
+    Rejected,
+    /// Nothing that was checked failed, but a required check could not run.
+    Incomplete,
+}
+
+impl Decision {
+    /// The word in texts and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// The exit status of a verifying command.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::Rejected => 10,
+            Self::Incomplete => 20,
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The steps of an appraisal, in their fixed order. The first that fails gives the verdict its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// The bundle or document is well formed, and the policy is meant for such.
+    Format,
+    /// The boot report, or the evidence itself: signature, certificates, consistency.
+    BootEvidence,
+    /// The epoch report.
+    EpochEvidence,
+    /// The report that answers the client's challenge.
+    ChallengeEvidence,
+    /// What the boot report says, against the policy.
+    BootPlatform,
+    /// What the epoch report says.
+    EpochPlatform,
+    /// What the challenge report says.
+    ChallengePlatform,
+    /// Reports bind statements, and statements bind each other.
+    Binding,
+    /// The client's nonce is covered.
+    Challenge,
+    /// Nothing is older than the policy allows.
+    Freshness,
+    /// Who runs the enclave, and whether receipts settle.
+    Boot,
+    /// The receipt's signature and form, and that it is of this boot and epoch.
+    Receipt,
+    /// The signed records of a stream.
+    Stream,
+    /// Which model answered.
+    Model,
+    /// Which engine computed.
+    Engine,
+    /// The request opens its commitment.
+    Request,
+    /// The response opens its commitment.
+    Response,
+    /// The execution record opens its commitment and satisfies the policy.
+    Execution,
+}
+
+impl Step {
+    /// The word in texts and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::BootEvidence => "boot_evidence",
+            Self::EpochEvidence => "epoch_evidence",
+            Self::ChallengeEvidence => "challenge_evidence",
+            Self::BootPlatform => "boot_platform",
+            Self::EpochPlatform => "epoch_platform",
+            Self::ChallengePlatform => "challenge_platform",
+            Self::Binding => "binding",
+            Self::Challenge => "challenge",
+            Self::Freshness => "freshness",
+            Self::Boot => "boot",
+            Self::Receipt => "receipt",
+            Self::Stream => "stream",
+            Self::Model => "model",
+            Self::Engine => "engine",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Execution => "execution",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What came of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ran and holds.
+    Passed,
+    /// It ran and does not hold.
+    Failed,
+    /// It counts and could not run.
+    Skipped,
+    /// The policy does not let it count.
+    Ignored,
+}
+
+/// One check of an appraisal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The step it belongs to.
+    pub step: Step,
+    /// The rule: the policy's path where the policy decides, else a fixed rule's name.
+    pub rule: &'static str,
+    /// What would pass.
+    pub expected: String,
+    /// What was there.
+    pub seen: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The stable word, where it failed or could not run.
+    pub code: Option<&'static str>,
+}
+
+/// Something that was proved, or that was not: a stable word and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Statement {
+    /// The stable word.
+    pub code: String,
+    /// The sentence.
+    pub text: String,
+}
+
+/// The result of an appraisal. Only this crate makes one, and it can't be deserialised.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    verdict: Decision,
+    code: Option<&'static str>,
+    detail: Option<String>,
+    simulated: bool,
+    policy: PolicyName,
+    at: UnixSeconds,
+    claims: Option<serde_json::Value>,
+    receipt: Option<ReceiptPayload>,
+    proved: Vec<Statement>,
+    not_proved: Vec<Statement>,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct PolicyName {
+    pub(crate) name: String,
+    pub(crate) purpose: &'static str,
+}
+
+/// What an appraisal found out, from which its verdict follows.
+#[derive(Debug)]
+pub(crate) struct Conclusion {
+    pub(crate) policy: PolicyName,
+    pub(crate) at: UnixSeconds,
+    pub(crate) simulated: bool,
+    pub(crate) claims: Option<serde_json::Value>,
+    pub(crate) receipt: Option<ReceiptPayload>,
+    pub(crate) proved: Vec<Statement>,
+    pub(crate) not_proved: Vec<Statement>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Verdict {
+    /// Decides: the first failing check rejects; without one, the first skipped check leaves the
+    /// verdict incomplete; without either, and with at least one check passed, it is accepted.
+    pub(crate) fn conclude(conclusion: Conclusion) -> Self {
+        let Conclusion { policy, at, simulated, claims, receipt, proved, not_proved, mut findings } =
+            conclusion;
+        // Stable: within a step the order of the checks stays.
+        findings.sort_by_key(|finding| finding.step);
+        let first = |outcome| findings.iter().find(|finding| finding.outcome == outcome);
+        let (verdict, decisive) = match (first(Outcome::Failed), first(Outcome::Skipped)) {
+            (Some(failed), _) => (Decision::Rejected, Some(failed)),
+            (None, Some(skipped)) => (Decision::Incomplete, Some(skipped)),
+            (None, None) => (Decision::Accepted, None),
+        };
+        let code = decisive.and_then(|finding| finding.code);
+        let detail = decisive.map(Finding::describe);
+        let proved = if verdict == Decision::Accepted { proved } else { Vec::new() };
+        Self { verdict, code, detail, simulated, policy, at, claims, receipt, proved, not_proved, findings }
+    }
+
+    /// The decision.
+    pub fn decision(&self) -> Decision {
+        self.verdict
+    }
+
+    /// Whether the decision is to accept.
+    pub fn is_accepted(&self) -> bool {
+        self.verdict == Decision::Accepted
+    }
+
+    /// The stable word of the first check that failed or could not run; `None` when accepted.
+    pub fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// The same in a sentence.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// Whether the evidence was verified under a simulated root: then it proves nothing about hardware.
+    pub fn simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// Name and purpose of the policy that was applied.
+    pub fn policy(&self) -> (&str, &'static str) {
+        (&self.policy.name, self.policy.purpose)
+    }
+
+    /// The moment the judgement is for.
+    pub fn at(&self) -> UnixSeconds {
+        self.at
+    }
+
+    /// What the (boot) evidence claims, by stable names; there as soon as it is verified, whatever
+    /// the policy thinks of it.
+    pub fn claims(&self) -> Option<&serde_json::Value> {
+        self.claims.as_ref()
+    }
+
+    /// What the receipt says; there as soon as its signature is verified.
+    pub fn receipt(&self) -> Option<&ReceiptPayload> {
+        self.receipt.as_ref()
+    }
+
+    /// What was proved. Empty unless accepted.
+    pub fn proved(&self) -> &[Statement] {
+        &self.proved
+    }
+
+    /// What was not proved.
+    pub fn not_proved(&self) -> &[Statement] {
+        &self.not_proved
+    }
+
+    /// Every check, in the fixed order of steps.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The verdict as indented JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl Finding {
+    fn describe(&self) -> String {
+        format!("{}: expected {}, seen {}", self.rule, self.expected, self.seen)
+    }
+}
