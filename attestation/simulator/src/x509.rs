@@ -4,7 +4,9 @@
 //! changes what it wants wrong and has the authority sign the result. RFC 5280; RFC 4055 for
 //! RSASSA-PSS.
 
+use ::der::DateTime;
 use const_oid::ObjectIdentifier;
+use core::time::Duration;
 use vouchsafe_verifier::UnixSeconds;
 
 use crate::Error;
@@ -27,9 +29,23 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// `years` years of 365.25 days from `not_before`.
-    pub fn years(not_before: UnixSeconds, years: u64) -> Self {
-        Self::days(not_before, years * 1461 / 4)
+    /// `years` calendar years from `not_before`, as both vendors count.
+    pub fn years(not_before: UnixSeconds, years: u16) -> Result<Self, Error> {
+        let add = || {
+            let from = DateTime::from_unix_duration(Duration::from_secs(not_before.0)).ok()?;
+            let leap_day = from.month() == 2 && from.day() == 29;
+            let until = DateTime::new(
+                from.year().checked_add(years)?,
+                from.month(),
+                if leap_day { 28 } else { from.day() },
+                from.hour(),
+                from.minutes(),
+                from.seconds(),
+            );
+            Some(UnixSeconds(until.ok()?.unix_duration().as_secs()))
+        };
+        let not_after = add().ok_or(Error::Moment { unix_seconds: not_before.0 })?;
+        Ok(Self { not_before, not_after })
     }
 
     /// `days` days from `not_before`.
@@ -364,11 +380,10 @@ pub mod standard {
         Extension::critical(BASIC_CONSTRAINTS, der::sequence(&[&ca, &path]))
     }
 
-    /// keyUsage, critical. `bits` has digitalSignature as its highest bit, keyCertSign is `0x04`,
-    /// cRLSign `0x02`.
-    pub fn key_usage(bits: u8) -> Extension {
-        let unused = bits.trailing_zeros().min(7) as u8;
-        Extension::critical(KEY_USAGE, der::bit_string(unused, &[bits]))
+    /// keyUsage, critical. `bits` has digitalSignature as its highest bit; keyCertSign is `0x04`,
+    /// cRLSign `0x02`. DER wants every trailing zero bit counted as unused, and AMD's ASKs do not.
+    pub fn key_usage(unused_bits: u8, bits: u8) -> Extension {
+        Extension::critical(KEY_USAGE, der::bit_string(unused_bits, &[bits]))
     }
 
     /// cRLDistributionPoints with one URI.

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::x509::{CertificateSpec, CrlSpec, Hash, PssParameters, SignatureAlgorithm, Validity};
 
 /// How long AMD's CA certificates last, years.
-const CA_YEARS: u64 = 25;
+const CA_YEARS: u16 = 25;
 const RSA_BITS: usize = 4096;
 
 /// Which of the authority's keys signs.
@@ -103,7 +103,7 @@ impl AmdAuthority {
             fuse_secret,
         };
         for subject in [Issuer::Ark, Issuer::Ask, Issuer::Asvk] {
-            let spec = authority.ca_spec(subject, authority.ca_validity())?;
+            let spec = authority.ca_spec(subject, authority.ca_validity()?)?;
             let certificate = authority.sign_certificate(Issuer::Ark, &spec, rng)?;
             authority.certified_mut(subject).certificate = certificate;
         }
@@ -230,7 +230,7 @@ impl AmdAuthority {
     }
 
     /// From when until when this authority's own CA certificates are valid.
-    pub fn ca_validity(&self) -> Validity {
+    pub fn ca_validity(&self) -> Result<Validity, Error> {
         Validity::years(self.not_before, CA_YEARS)
     }
 

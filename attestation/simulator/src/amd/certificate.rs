@@ -16,7 +16,7 @@ use crate::x509::{
 /// Root: "AMD Root Key".
 pub fn ark(product: Product, validity: Validity, spki: &[u8], key_id: &[u8; 20]) -> CertificateSpec {
     let extensions = vec![
-        standard::key_usage(0x06),
+        standard::key_usage(1, 0x06),
         standard::subject_key_id(key_id),
         standard::basic_constraints(true, None),
         crl_distribution_point(product, "vcek"),
@@ -145,7 +145,7 @@ fn intermediate_extensions(
         standard::subject_key_id(key_id),
         standard::authority_key_id(ark_key_id),
         standard::basic_constraints(true, Some(0)),
-        standard::key_usage(0x04),
+        standard::key_usage(1, 0x04),
         crl_distribution_point(product, kind),
     ]
 }

@@ -9,9 +9,9 @@ use crate::Error;
 use crate::x509::Validity;
 
 /// How long a VCEK certificate lasts, years.
-const VCEK_YEARS: u64 = 7;
+const VCEK_YEARS: u16 = 7;
 /// How long a VLEK certificate lasts, years.
-const VLEK_YEARS: u64 = 1;
+const VLEK_YEARS: u16 = 1;
 /// How long a revocation list lasts, days.
 const CRL_DAYS: u64 = 365;
 /// KEY_INFO's SIGNING_KEY for a VLEK: 1, in bits 4:2.
@@ -77,7 +77,7 @@ impl SnpMachine {
         let (key, vek, intermediate) = match &spec.vek {
             VekKind::Vcek => {
                 fields.chip_id = spec.chip_id;
-                let validity = Validity::years(spec.endorsed_at, VCEK_YEARS);
+                let validity = Validity::years(spec.endorsed_at, VCEK_YEARS)?;
                 let certificate = authority.vcek_spec(&spec.chip_id, spec.tcb, validity);
                 (
                     authority.vcek_key(&spec.chip_id, spec.tcb),
@@ -87,7 +87,7 @@ impl SnpMachine {
             }
             VekKind::Vlek { csp_id } => {
                 fields.key_info |= SIGNED_BY_VLEK;
-                let validity = Validity::years(spec.endorsed_at, VLEK_YEARS);
+                let validity = Validity::years(spec.endorsed_at, VLEK_YEARS)?;
                 let certificate = authority.vlek_spec(csp_id, spec.tcb, validity);
                 (
                     authority.vlek_key(csp_id, spec.tcb),

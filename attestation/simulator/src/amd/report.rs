@@ -99,6 +99,11 @@ impl ReportFields {
     /// nothing else, VMPL 0, SMT, ECC and ALIAS_CHECK_COMPLETE on the platform, signed by the VCEK.
     pub fn typical(product: Product, tcb: Tcb) -> Self {
         let tcb = tcb.to_bytes(product);
+        // Turin's own bit 6 and its longer list of mitigations stand in every real Turin report.
+        let (platform_info, mitigations) = match product {
+            Product::Milan | Product::Genoa => (0x25, 0xb),
+            Product::Turin => (0x65, 0x3f),
+        };
         let firmware = FirmwareVersion { build: 49, minor: 55, major: 1 };
         Self {
             version: 5,
@@ -109,7 +114,7 @@ impl ReportFields {
             vmpl: 0,
             signature_algo: 1,
             current_tcb: tcb,
-            platform_info: 0x25,
+            platform_info,
             key_info: 0,
             report_data: [0; 64],
             measurement: [0; 48],
@@ -125,8 +130,8 @@ impl ReportFields {
             current_firmware: firmware,
             committed_firmware: firmware,
             launch_tcb: tcb,
-            launch_mitigations: 0xb,
-            current_mitigations: 0xb,
+            launch_mitigations: mitigations,
+            current_mitigations: mitigations,
         }
     }
 

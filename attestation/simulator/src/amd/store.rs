@@ -125,7 +125,7 @@ impl AmdAuthority {
     fn check_certificate(&self, subject: Issuer, file: &Path) -> Result<(), Error> {
         let certificate = &self.certified(subject).certificate;
         let signature_bytes = self.ark.key.size();
-        let spec = self.ca_spec(subject, self.ca_validity())?;
+        let spec = self.ca_spec(subject, self.ca_validity()?)?;
         let split = certificate.len().saturating_sub(signature_bytes);
         let (_, signature) = certificate.split_at(split);
         if spec.with_signature(signature)? != *certificate {

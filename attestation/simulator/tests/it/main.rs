@@ -1,0 +1,6 @@
+//! Tests of the simulator from outside, in one program so that authorities are made once.
+
+mod amd_layout;
+mod amd_peers;
+mod amd_store;
+mod common;
