@@ -1,12 +1,17 @@
 //! The seam between verification and the library that does the arithmetic.
 //!
-//! Natively this is `ring` ([`Ring`], feature `ring`); where ring does not build, RustCrypto. Which
-//! one is used is the caller's argument, so that a test can hold them against each other.
+//! Natively this is `ring` (`Ring`, feature `ring`); where ring does not build, RustCrypto
+//! (`RustCrypto`, feature `rustcrypto`). Which one is used is the caller's argument, so that a test
+//! can hold them against each other.
 
 #[cfg(feature = "ring")]
 mod ring_backend;
 #[cfg(feature = "ring")]
 pub use ring_backend::Ring;
+#[cfg(feature = "rustcrypto")]
+mod rustcrypto_backend;
+#[cfg(feature = "rustcrypto")]
+pub use rustcrypto_backend::RustCrypto;
 
 /// The primitives verification needs. Every method is total: a malformed key or signature is a
 /// failed verification (`false`), never a panic.
