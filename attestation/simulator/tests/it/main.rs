@@ -3,4 +3,5 @@
 mod amd_layout;
 mod amd_peers;
 mod amd_store;
+mod amd_verifier;
 mod common;
