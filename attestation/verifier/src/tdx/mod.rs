@@ -1,0 +1,48 @@
+//! Intel TDX: quotes, the collateral that appraises their platform, and event logs.
+//!
+//! In scope: quotes of version 4 and 5 with TD 1.0 and TD 1.5 reports; the quoting enclave and its
+//! binding of the attestation key; Intel's certificate hierarchy and revocation lists; TCB info and
+//! QE identity and what they say of platform, TDX module and quoting enclave; replay of event logs
+//! with the contents that their digests prove.
+//!
+//! Left to others: whether a TCB status, an attribute or a measurement is good enough, which is
+//! policy; fetching collateral, which is I/O; SGX quotes.
+//!
+//! Specifications: Intel TDX DCAP Quoting Library API (quote layouts); Intel PCS API v4 (TCB info,
+//! QE identity); Intel SGX PCK Certificate and CRL Profile; Intel TDX Module ABI (reports and
+//! attributes); TCG PC Client Platform Firmware Profile (event logs). Each module names its sections.
+
+mod attributes;
+mod body;
+mod chain;
+mod claims;
+mod error;
+pub mod event_log;
+mod pck;
+mod qe_identity;
+mod qe_report;
+mod quote;
+mod reader;
+mod signed_json;
+mod tcb_info;
+mod tcb_status;
+mod verified;
+mod verify;
+
+pub use attributes::{TdAttributeBits, TdAttributes};
+pub use body::{Measurement, TD_1_0_LEN, TD_1_5_LEN, Td15Fields, TdReport};
+pub use claims::{Claims, EventLogClaims};
+pub use error::{Document, DocumentFault, Error, PckExtensionFault, Place, SurplusBytes, Truncated};
+pub use event_log::{Binding, Event, EventLog, ReplayedLog};
+pub use pck::{PckCa, PckPlatform, SgxType};
+pub use qe_report::{ENCLAVE_REPORT_LEN, EnclaveReport};
+pub use quote::{Header, KEY_TYPE_ECDSA_P256, QUOTE_LEN_MAX, Quote, TEE_TYPE_TDX, TrailingBytes};
+pub use signed_json::Window;
+pub use tcb_info::ModuleTcb;
+pub use tcb_status::{TcbPart, TcbStatus};
+pub use verified::{TcbAppraisal, VerifiedTdx};
+pub use verify::{QE_VENDOR_INTEL, verify};
+
+/// Intel's roots: the SGX root CA, under which TDX platforms stand too. Provenance:
+/// `roots/intel/README.md`.
+pub(crate) const PINNED_ROOTS: &[&[u8]] = &[include_bytes!("../../roots/intel/sgx-root-ca.der")];
