@@ -40,6 +40,9 @@
 pub mod amd;
 pub mod der;
 mod error;
+pub mod intel;
+pub mod pem;
+mod store;
 pub mod x509;
 
 pub use error::Error;
