@@ -23,6 +23,7 @@
 
 mod appraise;
 mod bundle;
+mod codes;
 mod error;
 pub mod policy;
 mod session;

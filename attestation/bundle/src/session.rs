@@ -2,7 +2,7 @@
 
 use vouchsafe_receipt::{AttestedStatement, BootStatement, Envelope, EpochStatement, Opening, ReceiptKey};
 use vouchsafe_verifier::crypto::Crypto;
-use vouchsafe_verifier::{Endorsements, UnixSeconds};
+use vouchsafe_verifier::{Endorsements, Platform, UnixSeconds};
 
 use crate::{Answer, Bundle, BundleParts, Policy, StreamRecords, Verdict};
 
@@ -11,6 +11,7 @@ use crate::{Answer, Bundle, BundleParts, Policy, StreamRecords, Verdict};
 pub struct VerifiedBoot {
     pub(crate) policy: Policy,
     pub(crate) verdict: Verdict,
+    pub(crate) platform: Option<Platform>,
     pub(crate) receipt_key: ReceiptKey,
     pub(crate) boot: BootStatement,
     pub(crate) epoch: EpochStatement,

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use serde::Serialize;
-use vouchsafe_receipt::ReceiptPayload;
+use vouchsafe_receipt::{ExecutionRecord, ReceiptPayload};
 use vouchsafe_verifier::UnixSeconds;
 
 /// The decision of an appraisal.
@@ -133,6 +133,13 @@ pub enum Outcome {
     Ignored,
 }
 
+impl Outcome {
+    /// Whether it keeps a verdict from being accepted.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Failed | Self::Skipped)
+    }
+}
+
 /// One check of an appraisal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -172,6 +179,7 @@ pub struct Verdict {
     at: UnixSeconds,
     claims: Option<serde_json::Value>,
     receipt: Option<ReceiptPayload>,
+    execution: Option<ExecutionRecord>,
     proved: Vec<Statement>,
     not_proved: Vec<Statement>,
     findings: Vec<Finding>,
@@ -191,6 +199,7 @@ pub(crate) struct Conclusion {
     pub(crate) simulated: bool,
     pub(crate) claims: Option<serde_json::Value>,
     pub(crate) receipt: Option<ReceiptPayload>,
+    pub(crate) execution: Option<ExecutionRecord>,
     pub(crate) proved: Vec<Statement>,
     pub(crate) not_proved: Vec<Statement>,
     pub(crate) findings: Vec<Finding>,
@@ -198,10 +207,19 @@ pub(crate) struct Conclusion {
 
 impl Verdict {
     /// Decides: the first failing check rejects; without one, the first skipped check leaves the
-    /// verdict incomplete; without either, and with at least one check passed, it is accepted.
+    /// verdict incomplete; without either it is accepted.
     pub(crate) fn conclude(conclusion: Conclusion) -> Self {
-        let Conclusion { policy, at, simulated, claims, receipt, proved, not_proved, mut findings } =
-            conclusion;
+        let Conclusion {
+            policy,
+            at,
+            simulated,
+            claims,
+            receipt,
+            execution,
+            proved,
+            not_proved,
+            mut findings,
+        } = conclusion;
         // Stable: within a step the order of the checks stays.
         findings.sort_by_key(|finding| finding.step);
         let first = |outcome| findings.iter().find(|finding| finding.outcome == outcome);
@@ -212,8 +230,20 @@ impl Verdict {
         };
         let code = decisive.and_then(|finding| finding.code);
         let detail = decisive.map(Finding::describe);
-        let proved = if verdict == Decision::Accepted { proved } else { Vec::new() };
-        Self { verdict, code, detail, simulated, policy, at, claims, receipt, proved, not_proved, findings }
+        Self {
+            verdict,
+            code,
+            detail,
+            simulated,
+            policy,
+            at,
+            claims,
+            receipt,
+            execution,
+            proved,
+            not_proved,
+            findings,
+        }
     }
 
     /// The decision.
@@ -262,7 +292,13 @@ impl Verdict {
         self.receipt.as_ref()
     }
 
-    /// What was proved. Empty unless accepted.
+    /// The execution record; there as soon as it opens its commitment.
+    pub fn execution(&self) -> Option<&ExecutionRecord> {
+        self.execution.as_ref()
+    }
+
+    /// What was proved: what rests only on steps in which every check passed. A rejected verdict can
+    /// hold some, for the steps before the one that failed.
     pub fn proved(&self) -> &[Statement] {
         &self.proved
     }

@@ -87,6 +87,25 @@ pub fn verify_inclusion(
     expected_root: &[u8; 32],
     crypto: &dyn Crypto,
 ) -> Result<(), InclusionError> {
+    let hash = inclusion_root(leaf_hash, index, size, path, crypto)?;
+    if hash != *expected_root {
+        return Err(InclusionError::Root);
+    }
+    Ok(())
+}
+
+/// The root to which `path` leads from the leaf at `index` of a tree of `size` leaves: for roots that
+/// are known only as part of something signed.
+///
+/// # Errors
+/// [`InclusionError::IndexOutsideTree`] or [`InclusionError::PathLength`].
+pub fn inclusion_root(
+    leaf_hash: &[u8; 32],
+    index: u64,
+    size: u64,
+    path: &[[u8; 32]],
+    crypto: &dyn Crypto,
+) -> Result<[u8; 32], InclusionError> {
     if index >= size {
         return Err(InclusionError::IndexOutsideTree { index, size });
     }
@@ -112,10 +131,7 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(wrong_length);
     }
-    if hash != *expected_root {
-        return Err(InclusionError::Root);
-    }
-    Ok(())
+    Ok(hash)
 }
 
 /// The largest power of two below `len`, for `len` of at least two.

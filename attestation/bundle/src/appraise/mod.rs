@@ -1,11 +1,35 @@
 //! Appraisal: verified facts against a policy, in a fixed order of steps.
+//!
+//! Every step that can run does run, so that a verdict lists everything that is wrong; the first
+//! failing step in the order of [`Step`] gives it its code. A step whose foundation did not verify is
+//! recorded as skipped, never as passed.
+
+mod challenge;
+mod checks;
+mod evidence;
+mod model;
+mod openings;
+mod platform;
+mod receipt;
+mod snp;
+mod statements;
+mod tdx;
+mod unproved;
 
 use vouchsafe_receipt::{AttestationDocument, Envelope, Opening};
 use vouchsafe_verifier::crypto::Crypto;
-use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
+use vouchsafe_verifier::encoding::to_hex;
+use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds, VerifiedEvidence};
 
-use crate::verdict::{Conclusion, PolicyName};
-use crate::{Bundle, Finding, Outcome, Policy, Step, StreamRecords, Verdict, VerifiedBoot};
+use checks::{Checks, check};
+use evidence::{Basis, OtherRoots};
+use statements::Attested;
+use unproved::Subject;
+
+use crate::policy::{Purpose, Rule};
+use crate::{Bundle, Policy, Step, StreamRecords, Verdict, VerifiedBoot, codes};
+
+const DOCUMENT_VERSION: u64 = 1;
 
 /// What a relying party brings along to judge a bundle or a live enclave.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +45,7 @@ pub struct Inputs<'a> {
     pub extra_roots: &'a [Vec<u8>],
 }
 
-impl<'a> Inputs<'a> {
+impl Inputs<'_> {
     /// Judge for this moment, with nothing else brought along.
     pub fn new(at: UnixSeconds) -> Self {
         Self { at, request: None, response: None, extra_roots: &[] }
@@ -35,8 +59,16 @@ pub struct EvidenceInputs<'a> {
     pub at: UnixSeconds,
     /// What REPORT_DATA must be.
     pub report_data: Option<&'a [u8; 64]>,
-    /// As in [`Inputs::extra_roots`].
-    pub extra_roots: &'a [Vec<u8>],
+    /// The root certificate in DER of a test authority that is believed in place of the vendor's.
+    /// Policies for production refuse what it vouches for.
+    pub test_root: Option<&'a [u8]>,
+}
+
+impl EvidenceInputs<'_> {
+    /// Judge for this moment, with nothing else brought along.
+    pub fn new(at: UnixSeconds) -> Self {
+        Self { at, report_data: None, test_root: None }
+    }
 }
 
 /// One answer as a client holds it.
@@ -59,23 +91,46 @@ pub fn verify_bundle_json(json: &[u8], policy: &Policy, inputs: &Inputs<'_>, cry
     match Bundle::parse(json) {
         Ok(bundle) => verify_bundle(&bundle, policy, inputs, crypto),
         Err(error) => {
-            let finding = Finding {
-                step: Step::Format,
-                rule: "bundle",
-                expected: "a well-formed bundle of a known version".into(),
-                seen: error.to_string(),
-                outcome: Outcome::Failed,
-                code: Some(error.code()),
-            };
-            conclude(policy, inputs.at, vec![finding])
+            let mut checks = Checks::new(policy, inputs.at);
+            let check = check(Step::Format, "bundle", error.code());
+            checks.fail(check, "a well-formed bundle of a known version", error.to_string());
+            checks.conclude()
         }
     }
 }
 
 /// Judges a bundle.
 pub fn verify_bundle(bundle: &Bundle, policy: &Policy, inputs: &Inputs<'_>, crypto: &dyn Crypto) -> Verdict {
-    let _ = (bundle, crypto);
-    unsupported(policy, inputs.at)
+    let mut checks = Checks::new(policy, inputs.at);
+    purpose_fits(&mut checks);
+    let parts = bundle.parts();
+    let endorsements = parts.endorsements.as_ref();
+    let verified = statements::appraise(
+        &mut checks,
+        &parts.boot,
+        &parts.epoch,
+        endorsements,
+        inputs.extra_roots,
+        crypto,
+    );
+    if let Some(boot) = &verified.boot {
+        statements::prove_hardware(&mut checks, boot);
+    }
+    match &verified.attested {
+        Some(attested) => statements::boot(&mut checks, &attested.boot),
+        None => checks.blocked(Step::Boot, "boot", "an attested boot statement"),
+    }
+    let answer = Answer {
+        receipt: parts.receipt.as_ref(),
+        opening: parts.opening.as_ref(),
+        stream: parts.stream.as_ref(),
+        request: inputs.request,
+        response: inputs.response,
+    };
+    appraise_answer(&mut checks, &answer, verified.attested.as_ref(), crypto);
+    let platform = verified.boot.as_ref().map(VerifiedEvidence::platform);
+    unproved::record(&mut checks, Subject::Answer, platform);
+    checks.conclude()
 }
 
 /// Judges what a live enclave presents of itself, for a client that sent `nonce`.
@@ -89,8 +144,54 @@ pub fn appraise_document(
     inputs: &Inputs<'_>,
     crypto: &dyn Crypto,
 ) -> Result<VerifiedBoot, Box<Verdict>> {
-    let _ = (document, nonce, crypto);
-    Err(Box::new(unsupported(policy, inputs.at)))
+    let mut checks = Checks::new(policy, inputs.at);
+    purpose_fits(&mut checks);
+    checks.demand(
+        check(Step::Format, "document_version", codes::DOCUMENT_VERSION),
+        document.version == DOCUMENT_VERSION,
+        DOCUMENT_VERSION.to_string(),
+        document.version.to_string(),
+    );
+    let endorsements = document.endorsements.as_ref();
+    let verified = statements::appraise(
+        &mut checks,
+        &document.boot,
+        &document.epoch,
+        endorsements,
+        inputs.extra_roots,
+        crypto,
+    );
+    if let Some(boot) = &verified.boot {
+        statements::prove_hardware(&mut checks, boot);
+    }
+    if let Some(basis) = &verified.basis {
+        challenge::appraise(&mut checks, document, nonce, basis, verified.boot.as_ref());
+    }
+    match &verified.attested {
+        Some(attested) => {
+            statements::epoch_freshness(&mut checks, &attested.epoch, inputs.at);
+            statements::boot(&mut checks, &attested.boot);
+            model::of_boot(&mut checks, &attested.boot, crypto);
+        }
+        None => checks.blocked(Step::Boot, "boot", "an attested boot statement"),
+    }
+    let platform = verified.boot.as_ref().map(VerifiedEvidence::platform);
+    unproved::record(&mut checks, Subject::Document, platform);
+    let verdict = checks.conclude();
+    match verified.attested {
+        Some(Attested { boot, epoch, receipt_key }) if verdict.is_accepted() => Ok(VerifiedBoot {
+            policy: policy.clone(),
+            verdict,
+            platform,
+            receipt_key,
+            boot,
+            epoch,
+            attested_boot: document.boot.clone(),
+            attested_epoch: document.epoch.clone(),
+            endorsements: document.endorsements.clone(),
+        }),
+        _ => Err(Box::new(verdict)),
+    }
 }
 
 /// Judges a raw report or quote.
@@ -101,44 +202,105 @@ pub fn appraise_evidence(
     inputs: &EvidenceInputs<'_>,
     crypto: &dyn Crypto,
 ) -> Verdict {
-    let _ = (evidence, endorsements, crypto);
-    unsupported(policy, inputs.at)
+    let mut checks = Checks::new(policy, inputs.at);
+    let Some(platform) = evidence::platform_of(evidence) else {
+        evidence::unsupported(&mut checks, Step::BootEvidence);
+        return checks.conclude();
+    };
+    let others = inputs.test_root.map_or(OtherRoots::Added(&[]), OtherRoots::Only);
+    let basis = Basis::new(&mut checks, platform, endorsements, others, crypto);
+    if let Some(verified) = basis.verify(&mut checks, Step::BootEvidence, evidence) {
+        platform::appraise(&mut checks, Step::BootPlatform, &verified);
+        statements::prove_hardware(&mut checks, &verified);
+        report_data(&mut checks, &verified, inputs.report_data);
+    }
+    unproved::record(&mut checks, Subject::Evidence, Some(platform));
+    checks.conclude()
 }
 
+/// Judges an answer of an enclave that was judged before.
 pub(crate) fn check_answer(
     boot: &VerifiedBoot,
     answer: &Answer<'_>,
     at: UnixSeconds,
     crypto: &dyn Crypto,
 ) -> Verdict {
-    let _ = (answer, crypto);
-    unsupported(&boot.policy, at)
-}
-
-fn unsupported(policy: &Policy, at: UnixSeconds) -> Verdict {
-    let finding = Finding {
-        step: Step::BootEvidence,
-        rule: "evidence",
-        expected: "verified evidence".into(),
-        seen: "no verifier for this evidence in this version".into(),
-        outcome: Outcome::Skipped,
-        code: Some("evidence_unsupported"),
+    let mut checks = Checks::new(&boot.policy, at);
+    checks.simulated = boot.verdict.simulated();
+    checks.claims = boot.verdict.claims().cloned();
+    for statement in boot.verdict.proved() {
+        checks.prove(Step::Format, &statement.code, statement.text.clone());
+    }
+    let attested = Attested {
+        boot: boot.boot.clone(),
+        epoch: boot.epoch.clone(),
+        receipt_key: boot.receipt_key.clone(),
     };
-    conclude(policy, at, vec![finding])
+    appraise_answer(&mut checks, answer, Some(&attested), crypto);
+    unproved::record(&mut checks, Subject::Answer, boot.platform);
+    checks.conclude()
 }
 
-fn conclude(policy: &Policy, at: UnixSeconds, findings: Vec<Finding>) -> Verdict {
-    Verdict::conclude(Conclusion {
-        policy: PolicyName {
-            name: policy.document().name.clone(),
-            purpose: policy.document().purpose.as_str(),
-        },
-        at,
-        simulated: false,
-        claims: None,
-        receipt: None,
-        proved: Vec::new(),
-        not_proved: Vec::new(),
-        findings,
-    })
+/// The steps from the receipt on.
+fn appraise_answer(
+    checks: &mut Checks<'_>,
+    answer: &Answer<'_>,
+    attested: Option<&Attested>,
+    crypto: &dyn Crypto,
+) {
+    let key = attested.map(|attested| &attested.receipt_key);
+    let verified = receipt::appraise(checks, answer, key, crypto);
+    let (Some(signed), Some(attested)) = (&verified.signed, attested) else {
+        for step in [Step::Model, Step::Engine, Step::Request, Step::Response, Step::Execution] {
+            checks.blocked(step, step.as_str(), "a verified receipt");
+        }
+        return;
+    };
+    receipt::fits_epoch(checks, signed, attested);
+    receipt::age(checks, signed);
+    statements::epoch_freshness(checks, &attested.epoch, signed.unattested_time);
+    openings::request(checks, answer, signed, crypto);
+    let status = openings::response(checks, answer, signed, verified.stream.as_ref(), crypto);
+    let refused = status.is_some_and(|status| status >= 400);
+    model::of_answer(checks, signed, &attested.boot, refused, crypto);
+    openings::execution(checks, answer.opening, signed.finished.as_ref(), crypto);
+    if signed.finished.is_none() {
+        checks.leave_unproved(
+            "stream_cut_off",
+            "How the answer ended: the stream was cut off, and nothing after the last signed head is proved.",
+        );
+    }
+}
+
+/// A policy for raw evidence decides nothing about statements, receipts and models.
+fn purpose_fits(checks: &mut Checks<'_>) {
+    let purpose = checks.document().purpose;
+    checks.demand(
+        check(Step::Format, "purpose", codes::POLICY_PURPOSE),
+        purpose != Purpose::Evidence,
+        "a policy for enclaves and their answers",
+        format!("a policy of purpose {}", purpose.as_str()),
+    );
+}
+
+/// REPORT_DATA of raw evidence, against what the caller expects.
+fn report_data(checks: &mut Checks<'_>, evidence: &VerifiedEvidence, expected: Option<&[u8; 64]>) {
+    const RULE: &str = "platform.report_data";
+    let seen = evidence.report_data();
+    if let Some(expected) = expected {
+        let mismatch = check(Step::Binding, RULE, codes::REPORT_DATA_MISMATCH);
+        if checks.demand(mismatch, seen == expected, to_hex(expected), to_hex(seen)) {
+            checks.prove(Step::Binding, "report_data", "The evidence was made over the given REPORT_DATA.");
+        }
+        return;
+    }
+    let not_given = check(Step::Binding, RULE, codes::REPORT_DATA_NOT_GIVEN);
+    match &checks.document().platform.report_data {
+        Rule::Require(_) => checks.skip(not_given, "the expected REPORT_DATA", "not given"),
+        Rule::Ignore(reason) => checks.ignore(not_given, reason.as_str(), to_hex(seen)),
+    }
+    checks.leave_unproved(
+        codes::REPORT_DATA_NOT_GIVEN,
+        "For whom and when the evidence was made: its REPORT_DATA was not compared with anything, so that it may be old or another's.",
+    );
 }

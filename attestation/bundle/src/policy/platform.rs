@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::snp;
+use vouchsafe_verifier::tdx::TcbStatus;
 
 use super::rule::{Demanded, Rule};
 
@@ -107,15 +109,26 @@ impl SnpProduct {
     }
 }
 
+impl PartialEq<snp::Product> for SnpProduct {
+    fn eq(&self, other: &snp::Product) -> bool {
+        self.as_str() == other.name()
+    }
+}
+
 /// The kind of key that signed a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
 pub enum SnpSigningKey {
     /// Versioned chip endorsement key: of one chip.
     Vcek,
     /// Versioned loaded endorsement key: of one cloud provider.
     Vlek,
+}
+
+impl PartialEq<snp::VekKind> for SnpSigningKey {
+    fn eq(&self, other: &snp::VekKind) -> bool {
+        matches!((self, other), (Self::Vcek, snp::VekKind::Vcek) | (Self::Vlek, snp::VekKind::Vlek))
+    }
 }
 
 /// Security version numbers of firmware components.
@@ -125,8 +138,8 @@ pub struct SnpTcb {
     /// Firmware configuration, on Turin only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fmc: Option<u8>,
-    /// PSP boot loader.
-    pub boot_loader: u8,
+    /// PSP bootloader.
+    pub bootloader: u8,
     /// PSP operating system.
     pub tee: u8,
     /// SNP firmware.
@@ -176,24 +189,10 @@ pub struct TdxRules {
 #[serde(deny_unknown_fields)]
 pub struct TcbStatusRule {
     /// The status in Intel's words.
-    pub status: String,
-    /// Accepted only for so many days after the date of the TCB level that the platform reaches;
-    /// left out: without limit.
+    pub status: TcbStatus,
+    /// Accepted only for so many days after the date of the TCB level that is reached (the oldest,
+    /// of the platform's, the module's and the quoting enclave's that are not up to date); left out:
+    /// without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_days: Option<u32>,
 }
-
-/// Every status Intel gives (PCS API v4), and the verifier's own word for a platform that reaches no
-/// TCB level at all.
-pub(super) const TCB_STATUSES: [&str; 10] = [
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "TDRelaunchAdvised",
-    "TDRelaunchAdvisedConfigurationNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-    "NoMatchingLevel",
-    "Revoked",
-];

@@ -1,0 +1,91 @@
+//! What a verdict does not establish, in stable words.
+
+use vouchsafe_verifier::Platform;
+
+use super::checks::Checks;
+
+/// What is being judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A raw report or quote.
+    Evidence,
+    /// A live enclave.
+    Document,
+    /// One answer.
+    Answer,
+}
+
+/// What no attestation of this kind can show.
+const OF_EVERY_MACHINE: [(&str, &str); 3] = [
+    (
+        "physical_attacks",
+        "That nobody with physical access attacked the machine: memory interposers and fault injection are outside what the hardware defends against.",
+    ),
+    (
+        "host_supplied_tables",
+        "That the tables and devices which the host supplies to the guest kernel are harmless: they are not all measured.",
+    ),
+    ("sizes_and_timing", "That sizes and timing of the traffic reveal nothing: the host sees both."),
+];
+
+/// What no statement of an enclave can show.
+const OF_EVERY_ENCLAVE: [(&str, &str); 3] = [
+    ("operator_uptime", "That the operator keeps the service running, or serves every client alike."),
+    (
+        "time_unattested",
+        "When this happened: no witnessed time is bound in; the enclave's own clock can be influenced by its host.",
+    ),
+    (
+        "unlogged",
+        "That anyone else can see this: nothing here is in a public log yet, so that a record could be withheld or contradicted unseen.",
+    ),
+];
+
+/// Says what stays unproved whatever was checked, and what the policy chose to ignore.
+pub(super) fn record(checks: &mut Checks<'_>, subject: Subject, platform: Option<Platform>) {
+    for (code, text) in OF_EVERY_MACHINE {
+        checks.leave_unproved(code, text);
+    }
+    if subject != Subject::Evidence {
+        for (code, text) in OF_EVERY_ENCLAVE {
+            checks.leave_unproved(code, text);
+        }
+    }
+    if subject == Subject::Answer {
+        checks.leave_unproved(
+            "model_quality",
+            "That the answer is true, safe or useful: only that this model gave it.",
+        );
+    }
+    if checks.simulated {
+        checks.leave_unproved(
+            "simulated_root",
+            "Anything about hardware: the evidence is signed under a simulated root that anyone can make.",
+        );
+    }
+    for (path, reason) in checks.policy.ignored() {
+        if is_about(&path, subject, platform) {
+            checks.leave_unproved(format!("ignored:{path}"), format!("The policy ignores {path}: {reason}"));
+        }
+    }
+}
+
+/// Whether a rule of the policy would say something about the subject at all.
+fn is_about(path: &str, subject: Subject, platform: Option<Platform>) -> bool {
+    let is_in = |sections: &[&str]| sections.iter().any(|section| path.starts_with(section));
+    if path.starts_with("platform.snp.") {
+        return platform.is_none_or(|platform| platform == Platform::SevSnp);
+    }
+    if path.starts_with("platform.tdx.") {
+        return platform.is_none_or(|platform| platform == Platform::Tdx);
+    }
+    match subject {
+        Subject::Evidence => is_in(&["trust.", "platform.", "measurements"]),
+        Subject::Document => {
+            path != "platform.report_data"
+                && path != "freshness.receipt_age_seconds_max"
+                && !is_in(&["openings.", "parameters."])
+        }
+        Subject::Answer => path != "platform.report_data" && path != "sessions.challenge",
+    }
+}
