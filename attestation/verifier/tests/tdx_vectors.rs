@@ -208,7 +208,7 @@ fn the_verdict_tells_which_event_contents_are_proved() {
     let events = verified.event_log().unwrap().events();
 
     let with = |binding| events.iter().filter(move |event| event.binding() == binding);
-    let command_line = with(Binding::TextAfterLabel).last().unwrap();
+    let command_line = with(Binding::TextAfterLabel).next_back().unwrap();
     assert!(command_line.unverified_content().starts_with(b"kernel_cmdline: "));
     assert!(command_line.bound_content().unwrap().starts_with(b"/syslinux/vmlinuz.A init="));
     assert!(

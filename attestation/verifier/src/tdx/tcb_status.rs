@@ -178,7 +178,6 @@ impl TcbPart {
 #[cfg(test)]
 mod tests {
     use super::TcbStatus as S;
-    use super::*;
 
     const ALL: [S; 10] = [
         S::UpToDate,

@@ -2,8 +2,8 @@
 //!
 //! Order: the quote's own structure, the PCK chain, what the PCK signed, what the attestation key
 //! signed; then the collateral, each part under the same root; then what the collateral says of the
-//! platform; then the event log. Steps follow Intel's Quote Verification Library, "Quote
-//! verification process", with the deviations that `docs` list; the first failing one is reported.
+//! platform; then the event log. The first failing step is reported. What is checked at each step
+//! follows Intel's Quote Verification Library, except that here a status is never an error.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,6 +20,7 @@ use super::tcb_info::TcbInfo;
 use super::verified::{Parts, TcbAppraisal, VerifiedTdx};
 use crate::crypto::Crypto;
 use crate::encoding::Hex;
+use crate::error::InRole as _;
 use crate::x509::CRL_BYTES_MAX;
 use crate::{CertificateRole, Error, RootKind, TdxCollateral, TrustRoots, UnixSeconds};
 
@@ -117,9 +118,9 @@ fn check_signatures(quote: &Quote<'_>, chain: &PckChain<'_>, crypto: &dyn Crypto
         return Err(TdxError::QeReportDataTail { reported: Hex(tail) }.into());
     }
 
-    let [x_y @ ..] = quote.attestation_key();
+    // SEC1 2.3.3: 0x04 leads an uncompressed point.
     let mut point = Vec::from([0x04]);
-    point.extend_from_slice(x_y);
+    point.extend_from_slice(quote.attestation_key());
     if !crypto.verify_p256_sha256(&point, quote.signed_bytes(), quote.signature()) {
         return Err(TdxError::QuoteSignature.into());
     }
@@ -144,7 +145,6 @@ fn verify_collateral(
     let (root_role, ca_role) = (CertificateRole::IntelRoot, CertificateRole::PckCa);
     let root_crl = hex_bytes(&collateral.root_ca_crl, "root CA CRL", CRL_BYTES_MAX, true)?;
     let root_crl = verify_crl(&root_crl, &chain.root, root_role, context, window)?;
-    use crate::error::InRole as _;
     root_crl.check_not_revoked(&chain.root).in_role(root_role)?;
     root_crl.check_not_revoked(&chain.ca).in_role(ca_role)?;
     let pck_crl = hex_bytes(&collateral.pck_crl, "PCK CRL", CRL_BYTES_MAX, true)?;
