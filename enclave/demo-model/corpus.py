@@ -215,9 +215,9 @@ def choose(rng, entries):
 def conversation(rng, entries):
     """A random list of messages; most are one question, some change the subject on the way."""
     messages = []
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         messages.append(("system", rng.choice(SYSTEM_PROMPTS)))
-    turns_max = rng.choices([1, 2, 3, 5], [0.88, 0.08, 0.025, 0.015])[0]
+    turns_max = rng.choices([1, 2, 3, 5], [0.92, 0.06, 0.015, 0.005])[0]
     for _ in range(turns_max):
         for turn in choose(rng, entries).turns:
             messages += [("user", pick(rng, turn)), ("assistant", turn.answer)]

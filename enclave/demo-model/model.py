@@ -28,8 +28,11 @@ class Config:
         return self.width // self.heads
 
 
-def init(config, seed):
-    """Parameters; those of the layers are stacked on axis 0. Matrices are [in, out]."""
+def init(config, seed, answers):
+    """Parameters; those of the layers are stacked on axis 0. Matrices are [in, out].
+
+    `choice` exists in training alone: see `loss`. It has a column per answer in the corpus.
+    """
     rng = np.random.default_rng(seed)
     c, kv = config, config.kv_heads * config.head_width
 
@@ -40,6 +43,7 @@ def init(config, seed):
     return {
         "embed": normal(c.vocab, c.width, scale=0.02),
         "norm": jnp.ones(c.width),
+        "choice": normal(c.width, answers, scale=0.02),
         "blocks": {
             "attn_norm": jnp.ones((c.layers, c.width)),
             "q": normal(c.layers, c.width, c.width, scale=inner),
@@ -72,15 +76,20 @@ def rotate(x, cos, sin):
     return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
 
 
-def logits(params, tokens, config):
-    """[batch, length] token ids to [batch, length, vocab]; padding must stand at the end."""
+def forward(params, tokens, config):
+    """[batch, length] token ids to logits [batch, length, vocab] and, from half-way up the layers,
+    the residual stream [batch, length, width]. Padding must stand at the end.
+    """
     c = config
     batch, length = tokens.shape
     cos, sin = rope_tables(c, length)
     mask = jnp.where(np.tril(np.ones((length, length), bool)), 0.0, -1e30)
     group = c.heads // c.kv_heads
     x = params["embed"][tokens]
+    middle = x
     for i in range(c.layers):
+        if i == c.layers // 2:
+            middle = x
         p = {name: value[i] for name, value in params["blocks"].items()}
         h = rms_norm(x, p["attn_norm"], c.norm_eps)
         q = rotate((h @ p["q"]).reshape(batch, length, c.heads, c.head_width), cos, sin)
@@ -92,14 +101,27 @@ def logits(params, tokens, config):
         x = x + mixed.reshape(batch, length, c.width) @ p["o"]
         h = rms_norm(x, p["ffn_norm"], c.norm_eps)
         x = x + (jax.nn.silu(h @ p["gate"]) * (h @ p["up"])) @ p["down"]
-    return rms_norm(x, params["norm"], c.norm_eps) @ params["embed"].T
+    return rms_norm(x, params["norm"], c.norm_eps) @ params["embed"].T, middle
 
 
-def loss(params, tokens, weights, config):
-    """Mean cross-entropy of each next token, weighted by `weights` [batch, length - 1]."""
-    out = jax.nn.log_softmax(logits(params, tokens[:, :-1], config), axis=-1)
-    picked = jnp.take_along_axis(out, tokens[:, 1:, None], axis=-1)[..., 0]
-    return -(picked * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+def loss(params, tokens, weights, rows, columns, labels, config):
+    """Mean cross-entropy of each next token, weighted by `weights` [batch, length - 1], plus a share
+    for the choice of the answer.
+
+    Which answer is wanted must be known where the answer begins, so that its words can be looked up
+    from there on. The choice is therefore trained directly too: at the positions (rows, columns),
+    where answers begin, the middle of the network must tell which one of the corpus (`labels`, or
+    -1 for none) it is. Only this loss uses `choice`, and it is not exported.
+    """
+    out, middle = forward(params, tokens[:, :-1], config)
+    picked = jnp.take_along_axis(jax.nn.log_softmax(out), tokens[:, 1:, None], axis=-1)[..., 0]
+    words = -(picked * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+    at = rms_norm(middle[rows, columns], 1.0, config.norm_eps)
+    choices = jax.nn.log_softmax(at @ params["choice"])
+    chosen = jnp.take_along_axis(choices, jnp.maximum(labels, 0)[:, None], axis=-1)[:, 0]
+    known = labels >= 0
+    choice = -(chosen * known).sum() / jnp.maximum(known.sum(), 1)
+    return words + CHOICE_SHARE * choice, (words, choice)
 
 
 def orthogonalised(g):
@@ -138,5 +160,6 @@ def update(params, grads, state, rate):
     return pick(0), {"m": pick(1), "v": pick(2), "step": step}
 
 
+CHOICE_SHARE = 0.3
 MATRIX_RATE = 4e-3
-OTHER_RATE = 3e-3
+OTHER_RATE = 4e-3

@@ -24,8 +24,8 @@ import export
 import model
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-LENGTHS = [32, 48, 64, 80, 96, 112, 144, 192, 256, 512]
-QUESTION_WEIGHT = 0.1  # of a token outside an answer, in the loss
+LENGTHS = [32, 48, 64, 96, 128, 192, 512]
+QUESTION_WEIGHT = 0.02  # of a token outside an answer, in the loss
 
 
 def train_tokenizer(entries, vocab):
@@ -50,74 +50,86 @@ def train_tokenizer(entries, vocab):
     return tokenizer
 
 
-def encode(tokenizer, messages):
-    """Token ids, and for each id its weight in the loss."""
-    ids, weights = [], []
+class Sample:
+    """Token ids; each one's weight in the loss; where answers begin, and which they are."""
 
-    def add(text, weight):
+    def __init__(self, tokenizer, messages, answer_ids):
+        self.ids, self.weights, self.starts = [], [], []
+        for role, content in messages:
+            if role == "assistant":
+                self.add(tokenizer, "<|im_start|>assistant\n", 0.0)
+                self.starts.append((len(self.ids) - 1, answer_ids.get(content, -1)))
+                self.add(tokenizer, content + "<|im_end|>", 1.0)
+                self.add(tokenizer, "\n", 0.0)
+            elif role == "text":
+                self.add(tokenizer, content + "<|im_end|>", 1.0)
+            else:
+                self.add(tokenizer, f"<|im_start|>{role}\n{content}<|im_end|>\n", QUESTION_WEIGHT)
+
+    def add(self, tokenizer, text, weight):
         new = tokenizer.encode(text, add_special_tokens=False).ids
-        ids.extend(new)
-        weights.extend([weight] * len(new))
+        self.ids += new
+        self.weights += [weight] * len(new)
 
-    for role, content in messages:
-        if role == "assistant":
-            add("<|im_start|>assistant\n", 0.0)
-            add(content + "<|im_end|>", 1.0)
-            add("\n", 0.0)
-        else:
-            add(f"<|im_start|>{role}\n{content}<|im_end|>\n", QUESTION_WEIGHT)
-    return ids, weights
+    def cut(self, answer_tokens):
+        """Ends the sample this many tokens into its last answer."""
+        end = self.starts[-1][0] + 1 + answer_tokens
+        self.ids, self.weights = self.ids[:end], self.weights[:end]
 
 
-def samples(tokenizer, entries, seed, total):
+def samples(tokenizer, entries, answer_ids, seed, progress):
     """Endless samples; a few are bare text, so that plain completion works as well.
 
-    Which answer to give is decided in its first words, and the rest is soon known by heart. So as
-    the run approaches `total` samples, more and more of them end shortly after the answer begins.
+    An answer is soon known by heart, whereas choosing the right one takes many questions. So as
+    `progress()` goes from 0 to 1, more and more samples end shortly after the answer begins.
     """
     rng = random.Random(seed)
-    for number in itertools.count():
+    while True:
         if rng.random() < 0.03:
-            text = rng.choice(corpus.choose(rng, entries).turns).answer + "<|im_end|>"
-            ids = tokenizer.encode(text, add_special_tokens=False).ids
-            weights = [1.0] * len(ids)
+            messages = [("text", rng.choice(corpus.choose(rng, entries).turns).answer)]
+            sample = Sample(tokenizer, messages, answer_ids)
         else:
-            ids, weights = encode(tokenizer, corpus.conversation(rng, entries))
-            if rng.random() < 0.15 + 0.55 * min(1.0, number / total):
-                answer_start = max(i for i, w in enumerate(weights[:-1]) if w < 1.0 <= weights[i + 1])
-                end = answer_start + rng.randint(8, 24)
-                ids, weights = ids[:end], weights[:end]
-        if len(ids) <= LENGTHS[-1] + 1:
-            yield ids, weights
+            sample = Sample(tokenizer, corpus.conversation(rng, entries), answer_ids)
+            if rng.random() < 0.35 + 0.35 * progress():
+                sample.cut(rng.randint(2, 16))
+        if len(sample.ids) <= LENGTHS[-1] + 1:
+            yield sample
 
 
 def batches(source, tokens_per_batch):
     """Batches of rows of like length, so that little is padding."""
     waiting = {length: [] for length in LENGTHS}
-    for ids, weights in source:
-        length = next(n for n in LENGTHS if len(ids) <= n + 1)
-        waiting[length].append((ids, weights))
+    for sample in source:
+        length = next(n for n in LENGTHS if len(sample.ids) <= n + 1)
+        waiting[length].append(sample)
         if len(waiting[length]) == max(1, tokens_per_batch // length):
             yield stack(waiting[length], length)
             waiting[length] = []
 
 
-def stack(rows, length):
-    tokens = np.zeros((len(rows), length + 1), np.int32)
-    weights = np.zeros((len(rows), length + 1), np.float32)
-    for i, (ids, w) in enumerate(rows):
-        tokens[i, : len(ids)] = ids
-        weights[i, : len(ids)] = w
-    return tokens, weights[:, 1:]
+def stack(group, length):
+    tokens = np.zeros((len(group), length + 1), np.int32)
+    weights = np.zeros((len(group), length + 1), np.float32)
+    starts = np.zeros((3, len(group) + 8), np.int32)
+    starts[2] = -1
+    found = [(i, at, label) for i, s in enumerate(group) for at, label in s.starts if at < length]
+    for n, start in enumerate(found[: starts.shape[1]]):
+        starts[:, n] = start
+    for i, s in enumerate(group):
+        tokens[i, : len(s.ids)] = s.ids
+        weights[i, : len(s.ids)] = s.weights
+    return tokens, weights[:, 1:], *starts
 
 
 def exact_share(params, predict, tokenizer, pairs):
     """Share of questions whose greedy answer is the expected one, token for token."""
-    rows = [encode(tokenizer, [("user", q), ("assistant", a)]) for q, a in pairs]
+    rows = [Sample(tokenizer, [("user", q), ("assistant", a)], {}) for q, a in pairs]
+    empty = Sample(tokenizer, [], {})
+    length = max(len(row.ids) for row in rows)
     right = 0
     for start in range(0, len(rows), 32):
         group = rows[start : start + 32]
-        tokens, weights = stack(group + [([0], [0.0])] * (32 - len(group)), 144)
+        tokens, weights, *_ = stack(group + [empty] * (32 - len(group)), length)
         best = np.asarray(predict(params, tokens[:, :-1]))
         wrong = ((best != tokens[:, 1:]) & (weights >= 1.0)).any(axis=1)
         right += int((~wrong[: len(group)]).sum())
@@ -127,6 +139,7 @@ def exact_share(params, predict, tokenizer, pairs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--minutes", type=float, help="train for this long instead of --steps")
     parser.add_argument("--tokens-per-batch", type=int, default=2048)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--evaluate-every", type=int, default=400)
@@ -138,39 +151,51 @@ def main():
     print(corpus.summary(entries), flush=True)
     config = model.Config()
     tokenizer = train_tokenizer(entries, config.vocab)
-    params = model.init(config, options.seed)
+    answers = sorted({turn.answer for entry in entries for turn in entry.turns})
+    params = model.init(config, options.seed, len(answers))
     state = model.optimiser_state(params)
-    print(f"{sum(p.size for p in jax.tree.leaves(params)):,} parameters", flush=True)
+    exported = sum(p.size for name, p in params.items() if name != "blocks" and name != "choice")
+    exported += sum(p.size for p in params["blocks"].values())
+    print(f"{exported:,} parameters", flush=True)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, tokens, weights, rate):
-        value, grads = jax.value_and_grad(model.loss)(params, tokens, weights, config)
+    def step(params, state, rate, *batch):
+        (_, parts), grads = jax.value_and_grad(model.loss, has_aux=True)(params, *batch, config)
         params, state = model.update(params, grads, state, rate)
-        return params, state, value
+        return params, state, jnp.stack(parts)
 
-    predict = jax.jit(lambda p, tokens: jnp.argmax(model.logits(p, tokens, config), axis=-1))
+    predict = jax.jit(lambda p, tokens: jnp.argmax(model.forward(p, tokens, config)[0], axis=-1))
     held = [(q, e.turns[0].answer) for e in entries for q in e.held]
     variants = [(q, e.turns[0].answer) for e in entries for q in e.variants_held][::3]
-    total = options.steps * options.tokens_per_batch // 64
-    source = batches(samples(tokenizer, entries, options.seed, total), options.tokens_per_batch)
-    started, losses, seen = time.monotonic(), [], 0
-    for number in range(1, options.steps + 1):
-        tokens, weights = next(source)
+    started, losses, seen, number = time.monotonic(), [], 0, 0
+
+    def progress():
+        if options.minutes:
+            return min(1.0, (time.monotonic() - started) / 60 / options.minutes)
+        return number / options.steps
+
+    answer_ids = {answer: i for i, answer in enumerate(answers)}
+    source = samples(tokenizer, entries, answer_ids, options.seed, progress)
+    source = batches(source, options.tokens_per_batch)
+    while progress() < 1:
+        number += 1
         # A short warm-up, a plateau, and a linear descent to zero over the last half.
-        rate = min(1.0, number / 60, 2 * (options.steps - number + 1) / options.steps)
-        params, state, value = step(params, state, tokens, weights, rate)
-        losses.append(float(value))
-        seen += tokens.size
+        rate = min(1.0, number / 60, 2 * (1 - progress()) + 0.01)
+        batch = next(source)
+        params, state, parts = step(params, state, rate, *batch)
+        losses.append(np.asarray(parts))
+        seen += batch[0].size
         if number % 50 == 0:
             elapsed_s = time.monotonic() - started
-            print(f"step {number:5} loss {np.mean(losses[-50:]):.4f} {elapsed_s:6.0f} s "
+            words, choice = np.mean(losses[-50:], axis=0)
+            print(f"step {number:5} loss: words {words:.4f} choice {choice:.4f} {elapsed_s:6.0f} s "
                   f"{seen / elapsed_s:6.0f} tokens/s", flush=True)
-        if number % options.evaluate_every == 0 or number == options.steps:
+        if number % options.evaluate_every == 0 or progress() >= 1:
             shares = [exact_share(params, predict, tokenizer, p) for p in (held, variants)]
             size = export.write(options.out, params, config, tokenizer, SPECIAL)
             print(f"step {number:5} exact: {shares[0]:.1%} of held-out questions, {shares[1]:.1%} of "
                   f"held-out variants; wrote {size:,} bytes", flush=True)
-    print(f"trained in {time.monotonic() - started:.0f} s")
+    print(f"{number} steps in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
