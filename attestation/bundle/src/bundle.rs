@@ -120,6 +120,9 @@ impl Bundle {
             return Err(Error::BundleVersion { found: version, known: VERSION });
         }
         let raw: BundleJson = strict_json::parse(json, LIMITS).map_err(malformed)?;
+        if let Some(opening) = &raw.opening {
+            opening.check_version().map_err(|error| Error::BundlePart { part: "opening", error })?;
+        }
         let stream = match raw.stream {
             None => None,
             Some(StreamJson { start, head }) => Some(StreamRecords {

@@ -10,6 +10,13 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::Error;
+
+/// An opening holds the execution record, and that the request's tools and schemas.
+const OPENING_LIMITS: Limits = Limits { bytes_max: 2 << 20, depth_max: 4 };
+const OPENING_VERSION: u64 = 1;
 
 const REQUEST_TAG: &[u8] = b"vouchsafe/request/v1";
 const RESPONSE_TAG: &[u8] = b"vouchsafe/response/v1";
@@ -31,6 +38,37 @@ pub struct Opening {
     /// Opens the execution commitment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionOpening>,
+}
+
+impl Opening {
+    /// Reads an opening from its JSON text, at most 2 MiB.
+    ///
+    /// # Errors
+    /// [`Error::PayloadMalformed`] or [`Error::Version`].
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        const WHAT: &str = "opening";
+        let opening: Self =
+            strict_json::parse(json, OPENING_LIMITS).map_err(|error| Error::payload(WHAT, &error))?;
+        opening.check_version()?;
+        Ok(opening)
+    }
+
+    /// Refuses an opening of another version: for one that came as part of a larger document.
+    ///
+    /// # Errors
+    /// [`Error::Version`].
+    pub fn check_version(&self) -> Result<(), Error> {
+        match self.version {
+            OPENING_VERSION => Ok(()),
+            found => Err(Error::Version { what: "opening", found, known: OPENING_VERSION }),
+        }
+    }
+
+    /// The opening as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and integers only: serialisation has no failing case.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }
 
 /// Opens a request commitment, given the request body.

@@ -15,6 +15,21 @@ const VERSION: u64 = 1;
 /// Largest integer that every JSON reader keeps exactly: 2⁵³ − 1.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
+/// Refuses integers of a signed object that some JSON readers would round: two readers of one
+/// signature must see one value.
+pub(crate) fn check_integers<const N: usize>(
+    what: &'static str,
+    fields: [(&'static str, u64); N],
+) -> Result<(), Error> {
+    match fields.into_iter().find(|(_, value)| *value > INTEGER_MAX) {
+        None => Ok(()),
+        Some((field, value)) => {
+            let why = alloc::format!("{field} {value} exceeds 2^53 - 1");
+            Err(Error::PayloadMalformed { what, why })
+        }
+    }
+}
+
 /// What the client asked to be assured of before it got its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -82,14 +97,15 @@ impl ReceiptPayload {
         if payload.version != VERSION {
             return Err(Error::Version { what: WHAT, found: payload.version, known: VERSION });
         }
-        for (field, value) in
-            [("epoch", payload.epoch), ("seq", payload.seq), ("unattested_time", payload.unattested_time)]
-        {
-            if value > INTEGER_MAX {
-                let why = alloc::format!("{field} {value} exceeds 2^53 - 1");
-                return Err(Error::PayloadMalformed { what: WHAT, why });
-            }
-        }
+        check_integers(
+            WHAT,
+            [
+                ("epoch", payload.epoch),
+                ("seq", payload.seq),
+                ("settle_by", payload.settle_by.unwrap_or(0)),
+                ("unattested_time", payload.unattested_time),
+            ],
+        )?;
         if (payload.seq == 0) != payload.previous.is_none() {
             let why = String::from("exactly the first receipt of a boot has no previous one");
             return Err(Error::PayloadMalformed { what: WHAT, why });

@@ -11,6 +11,7 @@ use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
 
+use crate::payload::check_integers;
 use crate::{EngineIdentity, Error, ModelManifest, ReceiptKey};
 
 const LIMITS: Limits = Limits { bytes_max: 65_535, depth_max: 8 };
@@ -130,6 +131,11 @@ impl EpochStatement {
         if statement.version != VERSION {
             return Err(Error::Version { what: "epoch statement", found: statement.version, known: VERSION });
         }
+        let tenants = statement.tenants.as_ref().map_or(0, |tenants| tenants.version);
+        check_integers(
+            "epoch statement",
+            [("epoch", statement.epoch), ("tenants.version", tenants), ("not_after", statement.not_after)],
+        )?;
         Ok(statement)
     }
 

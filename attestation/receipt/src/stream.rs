@@ -13,6 +13,7 @@ use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::{Hex, to_hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
 
+use crate::payload::check_integers;
 use crate::{Assurance, Envelope, Error, PayloadType, ReceiptKey};
 
 const LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
@@ -120,6 +121,27 @@ pub fn data_payloads(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether a text is framed as our streams are: every event is exactly one `data:` line and a blank
+/// one, and besides there are only comments and blank lines. The last event may lack its blank line.
+///
+/// Only then do [`data_payloads`] say what every reader of server-sent events sees: the standard joins
+/// consecutive `data:` lines to one event and gives other fields (`event`, `id`, `retry`) a meaning,
+/// none of which the chain covers.
+pub fn is_plain(stream: &[u8]) -> bool {
+    let mut is_event_open = false;
+    // A lone carriage return is a line end to readers that follow the standard.
+    let has_lone_return = lines(stream).any(|line| line.contains(&b'\r'));
+    !has_lone_return
+        && lines(stream).all(|line| match line {
+            [] => {
+                is_event_open = false;
+                true
+            }
+            [b':', ..] => true,
+            line => line.starts_with(b"data:") && !core::mem::replace(&mut is_event_open, true),
+        })
+}
+
 /// The values of the comment lines `: NAME VALUE` of a server-sent event stream.
 pub fn comments<'a>(stream: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     lines(stream)
@@ -135,6 +157,7 @@ trait Signed: Serialize + DeserializeOwned {
     const TYPE: PayloadType;
     fn version(&self) -> u64;
     fn boot(&self) -> [u8; 32];
+    fn check_integers(&self) -> Result<(), Error>;
 }
 
 impl Signed for StreamStart {
@@ -146,6 +169,9 @@ impl Signed for StreamStart {
     fn boot(&self) -> [u8; 32] {
         self.boot.0
     }
+    fn check_integers(&self) -> Result<(), Error> {
+        check_integers(Self::WHAT, [("epoch", self.epoch), ("unattested_time", self.unattested_time)])
+    }
 }
 
 impl Signed for StreamHead {
@@ -156,6 +182,9 @@ impl Signed for StreamHead {
     }
     fn boot(&self) -> [u8; 32] {
         self.boot.0
+    }
+    fn check_integers(&self) -> Result<(), Error> {
+        check_integers(Self::WHAT, [("events", self.events)])
     }
 }
 
@@ -195,6 +224,7 @@ fn verify<T: Signed>(envelope: &Envelope, key: &ReceiptKey, crypto: &dyn Crypto)
     if record.version() != VERSION {
         return Err(Error::Version { what: T::WHAT, found: record.version(), known: VERSION });
     }
+    record.check_integers()?;
     if serde_json::to_vec(&record).unwrap_or_default() != bytes {
         return Err(Error::PayloadNotCanonical { what: T::WHAT });
     }

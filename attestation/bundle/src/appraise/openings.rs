@@ -195,6 +195,9 @@ fn prefix(checks: &mut Checks<'_>, body: &[u8], records: Option<&Records>, crypt
             "none, so that no event is covered",
         );
     };
+    if !is_plain(checks, body) {
+        return;
+    }
     let count = usize::try_from(signed.events).unwrap_or(usize::MAX);
     let payloads = stream::data_payloads(body);
     let head = payloads.take(count).fold(Head::begin(start, crypto), |head, data| head.extend(data, crypto));
@@ -208,6 +211,14 @@ fn prefix(checks: &mut Checks<'_>, body: &[u8], records: Option<&Records>, crypt
         let text = format!("The answer begins with the first {} of these streamed events.", signed.events);
         checks.prove(Step::Response, "response_prefix", text);
     }
+}
+
+/// Only in plain framing is what the chain covers what every reader of server-sent events sees.
+fn is_plain(checks: &mut Checks<'_>, body: &[u8]) -> bool {
+    let check = check(Step::Response, "response_framing", codes::RESPONSE_MISMATCH);
+    let is_plain = stream::is_plain(body);
+    let seen = if is_plain { "such lines only" } else { "other lines, or several of data in one event" };
+    checks.demand(check, is_plain, "server-sent events of one data line each, and comments", seen)
 }
 
 fn start_in(body: &[u8]) -> Option<Envelope> {
