@@ -212,14 +212,20 @@ def choose(rng, entries):
     return rng.choices(entries, [TOPIC_WEIGHTS.get(e.topic, 1.0) for e in entries])[0]
 
 
+def opening(rng, entry, system_share):
+    """A conversation's first messages: perhaps a system prompt, and an entry's first question."""
+    system = [("system", rng.choice(SYSTEM_PROMPTS))] if rng.random() < system_share else []
+    return system + [("user", pick(rng, entry.turns[0]))]
+
+
 def conversation(rng, entries):
     """A random list of messages; most are one question, some change the subject on the way."""
     messages = []
-    if rng.random() < 0.25:
-        messages.append(("system", rng.choice(SYSTEM_PROMPTS)))
-    turns_max = rng.choices([1, 2, 3, 5], [0.92, 0.06, 0.015, 0.005])[0]
-    for _ in range(turns_max):
-        for turn in choose(rng, entries).turns:
+    for n in range(rng.choices([1, 2, 3, 5], [0.92, 0.06, 0.015, 0.005])[0]):
+        entry = choose(rng, entries)
+        messages += opening(rng, entry, system_share=0.25 if n == 0 else 0.0)
+        messages.append(("assistant", entry.turns[0].answer))
+        for turn in entry.turns[1:]:
             messages += [("user", pick(rng, turn)), ("assistant", turn.answer)]
     return messages
 

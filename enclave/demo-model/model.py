@@ -31,7 +31,7 @@ class Config:
 def init(config, seed, answers):
     """Parameters; those of the layers are stacked on axis 0. Matrices are [in, out].
 
-    `choice` exists in training alone: see `loss`. It has a column per answer in the corpus.
+    `choice`, with a column for each answer in the corpus, exists in training alone: see `choice_loss`.
     """
     rng = np.random.default_rng(seed)
     c, kv = config, config.kv_heads * config.head_width
@@ -76,20 +76,14 @@ def rotate(x, cos, sin):
     return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
 
 
-def forward(params, tokens, config):
-    """[batch, length] token ids to logits [batch, length, vocab] and, from half-way up the layers,
-    the residual stream [batch, length, width]. Padding must stand at the end.
-    """
+def through(params, x, layers, config):
+    """The residual stream [batch, length, width] after the given layers; padding is at the end."""
     c = config
-    batch, length = tokens.shape
+    batch, length, _ = x.shape
     cos, sin = rope_tables(c, length)
     mask = jnp.where(np.tril(np.ones((length, length), bool)), 0.0, -1e30)
     group = c.heads // c.kv_heads
-    x = params["embed"][tokens]
-    middle = x
-    for i in range(c.layers):
-        if i == c.layers // 2:
-            middle = x
+    for i in layers:
         p = {name: value[i] for name, value in params["blocks"].items()}
         h = rms_norm(x, p["attn_norm"], c.norm_eps)
         q = rotate((h @ p["q"]).reshape(batch, length, c.heads, c.head_width), cos, sin)
@@ -101,27 +95,34 @@ def forward(params, tokens, config):
         x = x + mixed.reshape(batch, length, c.width) @ p["o"]
         h = rms_norm(x, p["ffn_norm"], c.norm_eps)
         x = x + (jax.nn.silu(h @ p["gate"]) * (h @ p["up"])) @ p["down"]
-    return rms_norm(x, params["norm"], c.norm_eps) @ params["embed"].T, middle
+    return x
 
 
-def loss(params, tokens, weights, rows, columns, labels, config):
-    """Mean cross-entropy of each next token, weighted by `weights` [batch, length - 1], plus a share
-    for the choice of the answer.
+def logits(params, tokens, config):
+    """[batch, length] token ids to [batch, length, vocab]."""
+    x = through(params, params["embed"][tokens], range(config.layers), config)
+    return rms_norm(x, params["norm"], config.norm_eps) @ params["embed"].T
+
+
+def loss(params, tokens, weights, config):
+    """Mean cross-entropy of each next token, weighted by `weights` [batch, length - 1]."""
+    out = jax.nn.log_softmax(logits(params, tokens[:, :-1], config))
+    picked = jnp.take_along_axis(out, tokens[:, 1:, None], axis=-1)[..., 0]
+    return -(picked * weights).sum() / jnp.maximum(weights.sum(), 1.0)
+
+
+def choice_loss(params, tokens, ends, labels, config):
+    """Cross-entropy of choosing the right answer from a question alone.
 
     Which answer is wanted must be known where the answer begins, so that its words can be looked up
-    from there on. The choice is therefore trained directly too: at the positions (rows, columns),
-    where answers begin, the middle of the network must tell which one of the corpus (`labels`, or
-    -1 for none) it is. Only this loss uses `choice`, and it is not exported.
+    from there on; words alone teach that slowly. So half of the layers are also trained to tell, at
+    the prompt's last token (`ends`, [batch]), which of the corpus's answers (`labels`) is wanted.
+    That costs little, as there are no answers to read. `choice` serves this only and is not exported.
     """
-    out, middle = forward(params, tokens[:, :-1], config)
-    picked = jnp.take_along_axis(jax.nn.log_softmax(out), tokens[:, 1:, None], axis=-1)[..., 0]
-    words = -(picked * weights).sum() / jnp.maximum(weights.sum(), 1.0)
-    at = rms_norm(middle[rows, columns], 1.0, config.norm_eps)
-    choices = jax.nn.log_softmax(at @ params["choice"])
-    chosen = jnp.take_along_axis(choices, jnp.maximum(labels, 0)[:, None], axis=-1)[:, 0]
-    known = labels >= 0
-    choice = -(chosen * known).sum() / jnp.maximum(known.sum(), 1)
-    return words + CHOICE_SHARE * choice, (words, choice)
+    x = through(params, params["embed"][tokens], range(config.layers // 2), config)
+    at = rms_norm(x[jnp.arange(len(tokens)), ends], 1.0, config.norm_eps)
+    out = jax.nn.log_softmax(at @ params["choice"])
+    return -jnp.take_along_axis(out, labels[:, None], axis=-1).mean()
 
 
 def orthogonalised(g):
@@ -160,6 +161,5 @@ def update(params, grads, state, rate):
     return pick(0), {"m": pick(1), "v": pick(2), "step": step}
 
 
-CHOICE_SHARE = 0.3
 MATRIX_RATE = 4e-3
 OTHER_RATE = 4e-3

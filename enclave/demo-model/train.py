@@ -9,7 +9,6 @@ suit the processor.
 
 import argparse
 import functools
-import itertools
 import pathlib
 import random
 import time
@@ -24,7 +23,10 @@ import export
 import model
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-LENGTHS = [32, 48, 64, 96, 128, 192, 512]
+LENGTHS = [32, 64, 96, 128, 224, 416]
+CHOICE_LENGTHS = [24, 40]
+CUT_SHARE = 0.3
+CHOICE_SHARE = 0.5  # of the loss for choosing, beside the loss for words
 QUESTION_WEIGHT = 0.02  # of a token outside an answer, in the loss
 
 
@@ -50,86 +52,96 @@ def train_tokenizer(entries, vocab):
     return tokenizer
 
 
-class Sample:
-    """Token ids; each one's weight in the loss; where answers begin, and which they are."""
+def encode(tokenizer, messages):
+    """Token ids, and for each id its weight in the loss."""
+    ids, weights = [], []
 
-    def __init__(self, tokenizer, messages, answer_ids):
-        self.ids, self.weights, self.starts = [], [], []
-        for role, content in messages:
-            if role == "assistant":
-                self.add(tokenizer, "<|im_start|>assistant\n", 0.0)
-                self.starts.append((len(self.ids) - 1, answer_ids.get(content, -1)))
-                self.add(tokenizer, content + "<|im_end|>", 1.0)
-                self.add(tokenizer, "\n", 0.0)
-            elif role == "text":
-                self.add(tokenizer, content + "<|im_end|>", 1.0)
-            else:
-                self.add(tokenizer, f"<|im_start|>{role}\n{content}<|im_end|>\n", QUESTION_WEIGHT)
-
-    def add(self, tokenizer, text, weight):
+    def add(text, weight):
         new = tokenizer.encode(text, add_special_tokens=False).ids
-        self.ids += new
-        self.weights += [weight] * len(new)
+        ids.extend(new)
+        weights.extend([weight] * len(new))
 
-    def cut(self, answer_tokens):
-        """Ends the sample this many tokens into its last answer."""
-        end = self.starts[-1][0] + 1 + answer_tokens
-        self.ids, self.weights = self.ids[:end], self.weights[:end]
+    for role, content in messages:
+        if role == "assistant":
+            add("<|im_start|>assistant\n", 0.0)
+            add(content + "<|im_end|>", 1.0)
+            add("\n", 0.0)
+        else:
+            add(f"<|im_start|>{role}\n{content}<|im_end|>\n", QUESTION_WEIGHT)
+    return ids, weights
 
 
-def samples(tokenizer, entries, answer_ids, seed, progress):
-    """Endless samples; a few are bare text, so that plain completion works as well.
-
-    An answer is soon known by heart, whereas choosing the right one takes many questions. So as
-    `progress()` goes from 0 to 1, more and more samples end shortly after the answer begins.
-    """
+def samples(tokenizer, entries, seed):
+    """Endless samples. A few are bare text, so that plain completion works as well; some end soon
+    after the answer begins, since what comes later is easily learned by heart."""
     rng = random.Random(seed)
     while True:
         if rng.random() < 0.03:
-            messages = [("text", rng.choice(corpus.choose(rng, entries).turns).answer)]
-            sample = Sample(tokenizer, messages, answer_ids)
+            text = rng.choice(corpus.choose(rng, entries).turns).answer + "<|im_end|>"
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            weights = [1.0] * len(ids)
         else:
-            sample = Sample(tokenizer, corpus.conversation(rng, entries), answer_ids)
-            if rng.random() < 0.35 + 0.35 * progress():
-                sample.cut(rng.randint(2, 16))
-        if len(sample.ids) <= LENGTHS[-1] + 1:
-            yield sample
+            ids, weights = encode(tokenizer, corpus.conversation(rng, entries))
+            if rng.random() < CUT_SHARE:
+                start = max(i for i, w in enumerate(weights) if w == 1.0 and weights[i - 1] < 1.0)
+                end = start + rng.randint(4, 20)
+                ids, weights = ids[:end], weights[:end]
+        if len(ids) <= LENGTHS[-1] + 1:
+            yield ids, weights
 
 
 def batches(source, tokens_per_batch):
     """Batches of rows of like length, so that little is padding."""
     waiting = {length: [] for length in LENGTHS}
-    for sample in source:
-        length = next(n for n in LENGTHS if len(sample.ids) <= n + 1)
-        waiting[length].append(sample)
+    for ids, weights in source:
+        length = next(n for n in LENGTHS if len(ids) <= n + 1)
+        waiting[length].append((ids, weights))
         if len(waiting[length]) == max(1, tokens_per_batch // length):
             yield stack(waiting[length], length)
             waiting[length] = []
 
 
-def stack(group, length):
-    tokens = np.zeros((len(group), length + 1), np.int32)
-    weights = np.zeros((len(group), length + 1), np.float32)
-    starts = np.zeros((3, len(group) + 8), np.int32)
-    starts[2] = -1
-    found = [(i, at, label) for i, s in enumerate(group) for at, label in s.starts if at < length]
-    for n, start in enumerate(found[: starts.shape[1]]):
-        starts[:, n] = start
-    for i, s in enumerate(group):
-        tokens[i, : len(s.ids)] = s.ids
-        weights[i, : len(s.ids)] = s.weights
-    return tokens, weights[:, 1:], *starts
+def stack(rows, length):
+    tokens = np.zeros((len(rows), length + 1), np.int32)
+    weights = np.zeros((len(rows), length + 1), np.float32)
+    for i, (ids, w) in enumerate(rows):
+        tokens[i, : len(ids)] = ids
+        weights[i, : len(ids)] = w
+    return tokens, weights[:, 1:]
+
+
+def choice_batches(tokenizer, entries, answers, seed, tokens_per_batch):
+    """Endless batches of questions: tokens, the place of each row's last one, the answer's number."""
+    rng = random.Random(seed)
+    number = {answer: i for i, answer in enumerate(answers)}
+    waiting = {length: [] for length in CHOICE_LENGTHS}
+    while True:
+        entry = corpus.choose(rng, entries)
+        messages = corpus.opening(rng, entry, system_share=0.12)
+        prompt = corpus.render(messages, add_generation_prompt=True)
+        ids = tokenizer.encode(prompt, add_special_tokens=False).ids
+        length = next((n for n in CHOICE_LENGTHS if len(ids) <= n), None)
+        if length is None:
+            continue
+        rows = waiting[length]
+        rows.append((ids, number[entry.turns[0].answer]))
+        if len(rows) == tokens_per_batch // length:
+            tokens = np.zeros((len(rows), length), np.int32)
+            for i, (ids, _) in enumerate(rows):
+                tokens[i, : len(ids)] = ids
+            ends = np.array([len(ids) - 1 for ids, _ in rows], np.int32)
+            yield tokens, ends, np.array([label for _, label in rows], np.int32)
+            waiting[length] = []
 
 
 def exact_share(params, predict, tokenizer, pairs):
     """Share of questions whose greedy answer is the expected one, token for token."""
-    rows = [Sample(tokenizer, [("user", q), ("assistant", a)], {}) for q, a in pairs]
-    empty = Sample(tokenizer, [], {})
-    length = max(len(row.ids) for row in rows)
+    rows = [encode(tokenizer, [("user", q), ("assistant", a)]) for q, a in pairs]
+    length = max(len(ids) for ids, _ in rows)
     right = 0
     for start in range(0, len(rows), 32):
         group = rows[start : start + 32]
-        tokens, weights, *_ = stack(group + [empty] * (32 - len(group)), length)
+        tokens, weights = stack(group + [([], [])] * (32 - len(group)), length)
         best = np.asarray(predict(params, tokens[:, :-1]))
         wrong = ((best != tokens[:, 1:]) & (weights >= 1.0)).any(axis=1)
         right += int((~wrong[: len(group)]).sum())
@@ -140,7 +152,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--minutes", type=float, help="train for this long instead of --steps")
-    parser.add_argument("--tokens-per-batch", type=int, default=2048)
+    parser.add_argument("--tokens-per-batch", type=int, default=1280)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--evaluate-every", type=int, default=400)
     parser.add_argument("--out", type=pathlib.Path,
@@ -158,13 +170,15 @@ def main():
     exported += sum(p.size for p in params["blocks"].values())
     print(f"{exported:,} parameters", flush=True)
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, rate, *batch):
-        (_, parts), grads = jax.value_and_grad(model.loss, has_aux=True)(params, *batch, config)
-        params, state = model.update(params, grads, state, rate)
-        return params, state, jnp.stack(parts)
+    word_grads = jax.jit(lambda p, *batch: jax.value_and_grad(model.loss)(p, *batch, config))
+    choice_grads = jax.jit(lambda p, *batch: jax.value_and_grad(model.choice_loss)(p, *batch, config))
+    predict = jax.jit(lambda p, tokens: jnp.argmax(model.logits(p, tokens, config), axis=-1))
 
-    predict = jax.jit(lambda p, tokens: jnp.argmax(model.forward(p, tokens, config)[0], axis=-1))
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def update(params, state, words, choice, rate):
+        grads = jax.tree.map(lambda w, c: w + CHOICE_SHARE * c, words, choice)
+        return model.update(params, grads, state, rate)
+
     held = [(q, e.turns[0].answer) for e in entries for q in e.held]
     variants = [(q, e.turns[0].answer) for e in entries for q in e.variants_held][::3]
     started, losses, seen, number = time.monotonic(), [], 0, 0
@@ -174,16 +188,17 @@ def main():
             return min(1.0, (time.monotonic() - started) / 60 / options.minutes)
         return number / options.steps
 
-    answer_ids = {answer: i for i, answer in enumerate(answers)}
-    source = samples(tokenizer, entries, answer_ids, options.seed, progress)
-    source = batches(source, options.tokens_per_batch)
+    source = batches(samples(tokenizer, entries, options.seed), options.tokens_per_batch)
+    questions = choice_batches(tokenizer, entries, answers, options.seed + 1, 2048)
     while progress() < 1:
         number += 1
         # A short warm-up, a plateau, and a linear descent to zero over the last half.
-        rate = min(1.0, number / 60, 2 * (1 - progress()) + 0.01)
+        rate = min(1.0, number / 40, 2 * (1 - progress()) + 0.01)
         batch = next(source)
-        params, state, parts = step(params, state, rate, *batch)
-        losses.append(np.asarray(parts))
+        words, words_grads = word_grads(params, *batch)
+        choice, choice_grad = choice_grads(params, *next(questions))
+        params, state = update(params, state, words_grads, choice_grad, rate)
+        losses.append((float(words), float(choice)))
         seen += batch[0].size
         if number % 50 == 0:
             elapsed_s = time.monotonic() - started
