@@ -110,7 +110,7 @@ impl std::fmt::Display for EngineVersion {
     }
 }
 
-fn hex<S: serde::Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn hex<S: serde::Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&to_hex(digest))
 }
 

@@ -1,7 +1,21 @@
-//! Sentence embeddings by models of the BERT family.
+//! Sentence embeddings by models of the BERT family, from a folder in the layout of
+//! `sentence-transformers`: `config.json`, `model.safetensors`, `tokenizer.json` or `vocab.txt`, and,
+//! where they are there, `tokenizer_config.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
+//!
+//! A text's embedding is the mean (or the first) of its tokens' last hidden states, scaled to length 1.
+//! Each text is computed by itself, so its embedding does not depend on what else is in the request.
+
+mod bert;
+mod folder;
+mod wordpiece;
 
 use std::path::Path;
 
+use serde::Serialize;
+
+use self::bert::Bert;
+use self::folder::{Folder, Settings};
+use self::wordpiece::WordPieceTokenizer;
 use crate::{EmbedError, LoadError};
 
 /// One text's embedding.
@@ -9,33 +23,128 @@ use crate::{EmbedError, LoadError};
 pub struct Embedding {
     /// The vector, of Euclidean length 1.
     pub vector: Vec<f32>,
-    /// Tokens read, special tokens included, after truncation.
+    /// Tokens read, `[CLS]` and `[SEP]` included, after truncation.
     pub token_count: u32,
 }
 
-/// A sentence-embedding model.
-pub struct EmbeddingModel {}
+/// Which embedding model runs. Made by loading one, and only so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EmbeddingIdentity {
+    name: String,
+    dimensions: usize,
+    tokens_max: usize,
+    parameters: u64,
+    files: Vec<FileDigest>,
+}
 
-impl EmbeddingModel {
-    /// Loads a folder in the layout of `sentence-transformers`.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the file at fault.
-    pub fn load(_folder: impl AsRef<Path>) -> Result<Self, LoadError> {
-        Err(LoadError::NotGguf)
-    }
+/// A file that was read, and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileDigest {
+    /// The file's path within the folder.
+    pub file: &'static str,
+    /// SHA-256 of the bytes that were read; serialises as lower-case hexadecimal.
+    #[serde(serialize_with = "crate::identity::hex")]
+    pub sha256: [u8; 32],
+}
 
-    /// Embeds each text.
-    ///
-    /// # Errors
-    /// [`EmbedError`] where the computation fails.
-    pub fn embed(&self, _texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
-        Err(EmbedError::Computation(String::new()))
+impl EmbeddingIdentity {
+    /// The name that the caller gave.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The length of the vectors.
     #[must_use]
     pub fn dimensions(&self) -> usize {
-        0
+        self.dimensions
+    }
+
+    /// Longer texts are cut to this many tokens.
+    #[must_use]
+    pub fn tokens_max(&self) -> usize {
+        self.tokens_max
+    }
+
+    /// How many weights there are.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// Every file that was read, in ascending order of path.
+    #[must_use]
+    pub fn files(&self) -> &[FileDigest] {
+        &self.files
     }
 }
+
+/// A sentence-embedding model. It has no state: any number of threads may embed at the same time.
+pub struct EmbeddingModel {
+    identity: EmbeddingIdentity,
+    settings: Settings,
+    tokenizer: WordPieceTokenizer,
+    bert: Bert,
+}
+
+impl std::fmt::Debug for EmbeddingModel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EmbeddingModel").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl EmbeddingModel {
+    /// The longest text that is tokenised, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
+
+    /// Loads a folder, to be served under `name`. The files are read once, into private memory.
+    ///
+    /// # Errors
+    /// [`LoadError::EmbeddingFile`], naming the file at fault; or what is wrong with the weights.
+    pub fn load(folder: impl AsRef<Path>, name: &str) -> Result<Self, LoadError> {
+        let mut folder = Folder::open(folder.as_ref());
+        let settings = Settings::read(&mut folder)?;
+        let tokenizer = WordPieceTokenizer::read(&mut folder, &settings)?;
+        let bert = Bert::read(&mut folder, &settings)?;
+        let identity = EmbeddingIdentity {
+            name: name.to_owned(),
+            dimensions: settings.width,
+            tokens_max: settings.tokens_max,
+            parameters: bert.parameters,
+            files: folder.into_digests(),
+        };
+        Ok(Self { identity, settings, tokenizer, bert })
+    }
+
+    /// Embeds each text.
+    ///
+    /// # Errors
+    /// A text that is too long to tokenise, or a computation that failed.
+    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        texts.iter().map(|text| self.embed_one(text)).collect()
+    }
+
+    fn embed_one(&self, text: &str) -> Result<Embedding, EmbedError> {
+        if text.len() > Self::TEXT_BYTES_MAX {
+            return Err(EmbedError::TextTooLong { bytes: text.len(), max: Self::TEXT_BYTES_MAX });
+        }
+        let tokens = self.tokenizer.encode(text, self.settings.tokens_max)?;
+        let vector = self
+            .bert
+            .embed(&tokens, &self.settings)
+            .map_err(|error| EmbedError::Computation(error.to_string()))?;
+        if vector.iter().any(|value| !value.is_finite()) {
+            return Err(EmbedError::Computation("the result is not finite".to_owned()));
+        }
+        Ok(Embedding { vector, token_count: u32::try_from(tokens.len()).unwrap_or(u32::MAX) })
+    }
+
+    /// Which model this is.
+    #[must_use]
+    pub fn identity(&self) -> &EmbeddingIdentity {
+        &self.identity
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,32 @@
 //! The scheduler: requests in, events out.
+//!
+//! One thread runs the model. It gives each running sequence one step in turn: a chunk of its prompt,
+//! or one token. Sequences join and leave between steps, so a long prompt delays the others by one
+//! chunk at most. Each sequence has its own key-value cache and is computed by itself: what else runs
+//! does not change its tokens.
+
+mod sequence;
+mod worker;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
+use self::worker::{Job, Shared};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
 use crate::{
     ChatMessage, ChatOptions, EngineVersion, Event, GenerateRequest, Model, ModelIdentity, StartError,
     SubmitError, TemplateError,
 };
 
 /// Where a request's events go. It runs on the engine's thread and must not block; `Break` cancels the
-/// request.
+/// request, which then gets `Finished` and nothing more.
 pub type Sink = Box<dyn FnMut(Event) -> ControlFlow<()> + Send>;
 
-/// The engine's bounds.
+/// The engine's bounds. None may be 0 but `threads`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Sequences that run at the same time.
@@ -19,17 +34,19 @@ pub struct EngineOptions {
     /// Requests that wait for a place.
     pub max_queue: usize,
     /// Tokens that the key-value caches of all running sequences may hold together. A sequence
-    /// reserves its prompt and `max_tokens` when it starts.
+    /// reserves its prompt and `max_tokens` when it starts. Where a request leaves `max_tokens` out,
+    /// the answer may have an equal share: `kv_tokens_max / max_sequences`, within the context.
     pub kv_tokens_max: usize,
-    /// Prompt tokens that are read in one step.
+    /// Prompt tokens that are read in one step. It is part of what determines the result's last bits.
     pub prefill_chunk: usize,
-    /// Threads that compute; 0 means one per core.
+    /// Threads for matrix products in floats; 0 means one per core. The quantised products of the
+    /// tensor library have threads of their own, one per physical core, and no setting.
     pub threads: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_sequences: 8, max_queue: 64, kv_tokens_max: 32_768, prefill_chunk: 128, threads: 0 }
+        Self { max_sequences: 8, max_queue: 64, kv_tokens_max: 32_768, prefill_chunk: 64, threads: 0 }
     }
 }
 
@@ -45,17 +62,34 @@ pub struct Load {
 }
 
 /// A handle on a submitted request. Dropping it does not cancel the request.
-#[derive(Debug)]
-pub struct JobHandle {}
+#[derive(Debug, Clone)]
+pub struct JobHandle {
+    cancelled: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
 
 impl JobHandle {
-    /// Asks the engine to stop this request. It ends with `Cancelled` within one token.
-    pub fn cancel(&self) {}
+    /// Asks the engine to stop this request: it ends with `Cancelled` before its next token.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.shared.wake();
+    }
 }
 
 /// A model and the thread that runs it. Dropping the engine cancels what runs and waits for the thread.
 pub struct Engine {
-    model: Model,
+    identity: ModelIdentity,
+    tokenizer: Arc<Tokenizer>,
+    chat_template: Option<Arc<ChatTemplate>>,
+    options: EngineOptions,
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -63,16 +97,61 @@ impl Engine {
     ///
     /// # Errors
     /// An option that is zero where it must not be, or threads that could not be started.
-    pub fn start(model: Model, _options: EngineOptions) -> Result<Self, StartError> {
-        Ok(Self { model })
+    pub fn start(model: Model, options: EngineOptions) -> Result<Self, StartError> {
+        for (name, value) in [
+            ("max_sequences", options.max_sequences),
+            ("max_queue", options.max_queue),
+            ("kv_tokens_max", options.kv_tokens_max),
+            ("prefill_chunk", options.prefill_chunk),
+        ] {
+            if value == 0 {
+                return Err(StartError::Zero { name });
+            }
+        }
+        let identity = model.identity.clone();
+        let tokenizer = Arc::clone(&model.tokenizer);
+        let chat_template = model.chat_template.clone();
+        let shared = Arc::new(Shared::default());
+        let worker = worker::start(model, options.clone(), Arc::clone(&shared))?;
+        Ok(Self { identity, tokenizer, chat_template, options, shared, worker: Some(worker) })
     }
 
-    /// Admits a request or refuses it at once.
+    /// Admits a request or refuses it at once. Events arrive at `sink` from then on.
     ///
     /// # Errors
     /// [`SubmitError`]: the queue is full, or the request can never fit.
-    pub fn submit(&self, _request: GenerateRequest, _sink: Sink) -> Result<JobHandle, SubmitError> {
-        Err(SubmitError::Stopped)
+    pub fn submit(&self, request: GenerateRequest, sink: Sink) -> Result<JobHandle, SubmitError> {
+        let vocabulary = self.identity.vocabulary();
+        let biased = request.sampling.options().logit_bias.iter().map(|(token, _)| *token);
+        if let Some(token) = request.prompt.iter().copied().chain(biased).find(|token| *token >= vocabulary) {
+            return Err(SubmitError::TokenOutOfRange { token, vocabulary });
+        }
+        if let Some(requested) = request.logprobs.filter(|count| *count > LOGPROBS_MAX) {
+            return Err(SubmitError::TooManyLogprobs { requested, max: LOGPROBS_MAX });
+        }
+        let answer_max = self.answer_max(&request)?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        self.shared.enqueue(
+            Job { request, sink, answer_max, cancelled: Arc::clone(&cancelled), submitted: Instant::now() },
+            self.options.max_queue,
+        )?;
+        Ok(JobHandle { cancelled, shared: Arc::clone(&self.shared) })
+    }
+
+    /// The most tokens that the answer may have.
+    fn answer_max(&self, request: &GenerateRequest) -> Result<usize, SubmitError> {
+        let prompt = request.prompt.len();
+        if prompt == 0 {
+            return Err(SubmitError::PromptEmpty);
+        }
+        let context = index(self.identity.context_length()).min(self.options.kv_tokens_max);
+        let room = context.saturating_sub(prompt);
+        let asked = request.max_tokens.map(|count| index(count.get()));
+        if room < asked.unwrap_or(1) {
+            return Err(SubmitError::PromptTooLong { prompt, max_tokens: asked.unwrap_or(1), context });
+        }
+        let share = self.options.kv_tokens_max.checked_div(self.options.max_sequences).unwrap_or(1).max(1);
+        Ok(asked.unwrap_or(room.min(share)))
     }
 
     /// Renders a conversation with the model's chat template and tokenises it. Text from messages,
@@ -82,41 +161,42 @@ impl Engine {
     /// The model has no template, the template refuses the messages, or a bound is exceeded.
     pub fn render_chat(
         &self,
-        _messages: &[ChatMessage],
-        _options: &ChatOptions,
+        messages: &[ChatMessage],
+        options: &ChatOptions,
     ) -> Result<Vec<u32>, TemplateError> {
-        Err(TemplateError::Absent)
+        let template = self.chat_template.as_ref().ok_or(TemplateError::Absent)?;
+        Ok(self.tokenizer.encode_rendered(&template.render(messages, options)?))
     }
 
     /// Whether [`Self::render_chat`] can work with this model.
     #[must_use]
     pub fn has_chat_template(&self) -> bool {
-        false
+        self.chat_template.is_some()
     }
 
     /// Tokenises plain text, as a prompt for completion: with the beginning-of-sequence token where the
     /// model wants one; control tokens in the text are text.
     #[must_use]
-    pub fn tokenize(&self, _text: &str) -> Vec<u32> {
-        Vec::new()
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode_sequence(text)
     }
 
     /// The text of some tokens; bytes that are not UTF-8 become U+FFFD, control tokens nothing.
     #[must_use]
-    pub fn detokenize(&self, _tokens: &[u32]) -> String {
-        String::new()
+    pub fn detokenize(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens)
     }
 
     /// Which model this is.
     #[must_use]
     pub fn identity(&self) -> &ModelIdentity {
-        self.model.identity()
+        &self.identity
     }
 
     /// The longest sequence in tokens, prompt and answer together.
     #[must_use]
     pub fn context_length(&self) -> u32 {
-        self.identity().context_length()
+        self.identity.context_length()
     }
 
     /// Which engine this is.
@@ -128,6 +208,26 @@ impl Engine {
     /// How busy the engine is at this moment.
     #[must_use]
     pub fn load(&self) -> Load {
-        Load::default()
+        self.shared.load()
     }
 }
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.stop();
+        if let Some(worker) = self.worker.take() {
+            // A worker that panicked has said so; there is nothing to add while dropping.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn index(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// As OpenAI's API has it.
+const LOGPROBS_MAX: u8 = 20;
+
+#[cfg(test)]
+mod tests;

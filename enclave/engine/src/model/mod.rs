@@ -1,8 +1,21 @@
 //! A model loaded from a GGUF file.
 
-use std::path::Path;
+mod cache;
+mod config;
+mod forward;
+mod load;
+mod matrix;
+mod weights;
 
-use crate::{LoadError, ModelIdentity};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use self::cache::KvCache;
+pub(crate) use self::forward::{Transformer, Want};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+use crate::{ComputeError, LoadError, ModelIdentity};
 
 /// How far loading has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,28 +37,59 @@ pub struct LoadOptions {
 
 /// A model, ready to run.
 pub struct Model {
-    identity: ModelIdentity,
+    pub(crate) identity: ModelIdentity,
+    pub(crate) transformer: Transformer,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) chat_template: Option<Arc<ChatTemplate>>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl Model {
-    /// Reads a GGUF file into private memory: the bytes that are digested are the bytes that run.
+    /// Reads a GGUF file into private memory: the bytes that are digested are the bytes that run. The
+    /// file may change or vanish afterwards. `progress` is called every few megabytes and at the end.
     ///
     /// # Errors
     /// [`LoadError`], naming what is wrong.
     pub fn load(
-        _path: impl AsRef<Path>,
-        _options: &LoadOptions,
-        _progress: &mut dyn FnMut(Progress),
+        path: impl AsRef<Path>,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, LoadError> {
-        Err(LoadError::NotGguf)
+        let path = path.as_ref();
+        let cannot_open = |source| LoadError::Open { path: path.display().to_string(), source };
+        let mut file = File::open(path).map_err(cannot_open)?;
+        let bytes_total = file.metadata().map_err(cannot_open)?.len();
+        load::read(&mut file, bytes_total, options, progress)
     }
 
     /// The same from bytes in memory.
     ///
     /// # Errors
     /// [`LoadError`], naming what is wrong.
-    pub fn from_bytes(_bytes: &[u8], _options: &LoadOptions) -> Result<Self, LoadError> {
-        Err(LoadError::NotGguf)
+    pub fn from_bytes(mut bytes: &[u8], options: &LoadOptions) -> Result<Self, LoadError> {
+        let bytes_total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        load::read(&mut bytes, bytes_total, options, &mut |_| {})
+    }
+
+    /// The logits at every position of a sequence: one row of the vocabulary's size for each token.
+    /// For comparison with other implementations; an [`Engine`](crate::Engine) is what generates.
+    ///
+    /// # Errors
+    /// What the tensor library says.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ComputeError> {
+        let rows = || {
+            let mut cache = KvCache::new(&self.transformer.config, tokens.len())?;
+            match self.transformer.forward(tokens, &mut cache, Want::All)? {
+                Some(logits) => logits.to_vec2::<f32>(),
+                None => Ok(Vec::new()),
+            }
+        };
+        rows().map_err(|error: candle_core::Error| ComputeError { problem: error.to_string() })
     }
 
     /// Which model this is.
@@ -54,3 +98,6 @@ impl Model {
         &self.identity
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,5 +1,8 @@
 //! What can go wrong, by the moment at which it does.
 
+mod load;
+
+pub use load::LoadError;
 use thiserror::Error;
 
 /// A request parameter that is not acceptable.
@@ -152,6 +155,14 @@ pub enum TemplateError {
     },
 }
 
+/// A computation that failed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the computation failed: {problem}")]
+pub struct ComputeError {
+    /// What the tensor library said.
+    pub(crate) problem: String,
+}
+
 /// Why texts could not be embedded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -167,13 +178,4 @@ pub enum EmbedError {
         /// The longest allowed.
         max: usize,
     },
-}
-
-/// Why a model could not be loaded.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The file does not begin with the GGUF magic.
-    #[error("not a GGUF file")]
-    NotGguf,
 }

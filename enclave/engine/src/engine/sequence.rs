@@ -1,0 +1,175 @@
+//! One running sequence: its cache, its sampler, its text.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::worker::Job;
+use crate::model::{KvCache, Transformer, Want};
+use crate::sampling::{Choice, Sampler, StopMatcher};
+use crate::tokenizer::{Decoder, Tokenizer};
+use crate::{Event, Finish, FinishReason, Timing, TokenInfo, TopToken, Usage};
+
+/// A request that runs.
+pub(super) struct Sequence {
+    job: Job,
+    cache: KvCache,
+    sampler: Sampler,
+    decoder: Decoder,
+    text: StopMatcher,
+    /// Prompt tokens read.
+    read: usize,
+    /// The newest token, not read yet.
+    last: Option<u32>,
+    generated: u32,
+    started: Instant,
+    first_token: Option<Instant>,
+}
+
+impl Sequence {
+    /// Takes a request out of the queue.
+    pub(super) fn start(
+        mut job: Job,
+        transformer: &Transformer,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self, Box<(Job, FinishReason)>> {
+        let request = &job.request;
+        let Ok(cache) = KvCache::new(&transformer.config, job.reservation()) else {
+            return Err(Box::new((job, FinishReason::Failed(COMPUTATION))));
+        };
+        let sampler = Sampler::new(
+            request.sampling.clone(),
+            request.seed,
+            &request.prompt,
+            request.logprobs.map(usize::from),
+        );
+        let decoder = tokenizer.decoder(&request.prompt);
+        let text = StopMatcher::new(request.stop.clone());
+        let started = Event::Started { prompt_tokens: count(request.prompt.len()), seed: request.seed };
+        if (job.sink)(started).is_break() {
+            return Err(Box::new((job, FinishReason::Cancelled)));
+        }
+        Ok(Self {
+            job,
+            cache,
+            sampler,
+            decoder,
+            text,
+            read: 0,
+            last: None,
+            generated: 0,
+            started: Instant::now(),
+            first_token: None,
+        })
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Reads a chunk of the prompt, or generates a token. `Break` says why the sequence is over.
+    pub(super) fn step(
+        &mut self,
+        transformer: &Transformer,
+        tokenizer: &Tokenizer,
+        chunk: usize,
+    ) -> ControlFlow<FinishReason> {
+        let logits = match self.last {
+            Some(token) => transformer.forward(&[token], &mut self.cache, Want::Last),
+            None => {
+                let unread = self.job.request.prompt.get(self.read..).unwrap_or_default();
+                let tokens = unread.get(..chunk).unwrap_or(unread);
+                let want = if tokens.len() == unread.len() { Want::Last } else { Want::Nothing };
+                self.read = self.read.saturating_add(tokens.len());
+                transformer.forward(tokens, &mut self.cache, want)
+            }
+        };
+        let logits =
+            logits.and_then(|logits| logits.map(|logits| logits.squeeze(0)?.to_vec1::<f32>()).transpose());
+        let mut logits = match logits {
+            Ok(Some(logits)) => logits,
+            Ok(None) => return ControlFlow::Continue(()),
+            Err(_) => return ControlFlow::Break(FinishReason::Failed(COMPUTATION)),
+        };
+        let Ok(choice) = self.sampler.choose(&mut logits) else {
+            return ControlFlow::Break(FinishReason::Failed(NOT_FINITE));
+        };
+        self.first_token.get_or_insert_with(Instant::now);
+        self.generated = self.generated.saturating_add(1);
+        self.last = Some(choice.token);
+        self.take(choice, tokenizer)
+    }
+
+    fn take(&mut self, choice: Choice, tokenizer: &Tokenizer) -> ControlFlow<FinishReason> {
+        if tokenizer.is_end(choice.token) {
+            return self.end(FinishReason::Stop);
+        }
+        let text = self.decoder.push(tokenizer, choice.token);
+        let token = token_info(choice, tokenizer);
+        self.text.push(token, &text, self.decoder.is_waiting());
+        let (delta, stop) = self.text.release();
+        self.deliver(delta)?;
+        if let Some(stop) = stop {
+            return ControlFlow::Break(FinishReason::StopString(stop));
+        }
+        if usize::try_from(self.generated).unwrap_or(usize::MAX) >= self.job.answer_max {
+            return self.end(FinishReason::Length);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Delivers what is held back.
+    fn end(&mut self, reason: FinishReason) -> ControlFlow<FinishReason> {
+        let rest = self.decoder.finish();
+        self.text.push_rest(&rest);
+        let (delta, stop) = self.text.flush();
+        self.deliver(delta)?;
+        ControlFlow::Break(stop.map_or(reason, FinishReason::StopString))
+    }
+
+    fn deliver(&mut self, delta: crate::TextDelta) -> ControlFlow<FinishReason> {
+        if delta.text.is_empty() && delta.tokens.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        (self.job.sink)(Event::Text(delta)).map_break(|()| FinishReason::Cancelled)
+    }
+
+    /// Tells the sink that it is over.
+    pub(super) fn finish(mut self, reason: FinishReason) {
+        let now = Instant::now();
+        let first = self.first_token.unwrap_or(now);
+        let finish = Finish {
+            reason,
+            usage: Usage {
+                prompt_tokens: count(self.job.request.prompt.len()),
+                completion_tokens: self.generated,
+            },
+            timing: Timing {
+                queued: self.started.duration_since(self.job.submitted),
+                prefill: first.duration_since(self.started),
+                decode: now.duration_since(first),
+            },
+        };
+        let _ = (self.job.sink)(Event::Finished(finish));
+    }
+}
+
+fn token_info(choice: Choice, tokenizer: &Tokenizer) -> TokenInfo {
+    TokenInfo {
+        id: choice.token,
+        bytes: tokenizer.bytes(choice.token),
+        logprob: choice.logprob,
+        top: choice
+            .top
+            .into_iter()
+            .map(|(id, logprob)| TopToken { id, bytes: tokenizer.bytes(id), logprob })
+            .collect(),
+    }
+}
+
+/// A number of tokens: a context's length is a `u32`, and a prompt is no longer.
+pub(super) fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+const COMPUTATION: &str = "the computation failed";
+const NOT_FINITE: &str = "the logits are not finite";

@@ -1,0 +1,233 @@
+//! Which tensors an architecture has, and their way from the file into place.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::config::{Config, Family};
+use super::matrix::{Matrix, float_tensor};
+use crate::LoadError;
+use crate::gguf::{TensorInfo, TensorReader};
+
+/// A transformer's weights.
+pub(crate) struct Weights {
+    pub(crate) embedding: Matrix,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) output_norm: Tensor,
+    pub(crate) output: Matrix,
+    /// What each rotary frequency is divided by (Llama 3.1 and later).
+    pub(crate) rope_factors: Option<Vec<f32>>,
+}
+
+/// One layer's weights.
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Tensor,
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    pub(crate) query_norm: Option<Tensor>,
+    pub(crate) key_norm: Option<Tensor>,
+    pub(crate) attention_output: Linear,
+    pub(crate) attention_post_norm: Option<Tensor>,
+    pub(crate) feed_norm: Tensor,
+    pub(crate) gate: Matrix,
+    pub(crate) up: Matrix,
+    pub(crate) down: Matrix,
+    pub(crate) feed_post_norm: Option<Tensor>,
+}
+
+/// A matrix and perhaps a bias.
+pub(crate) struct Linear {
+    pub(crate) weight: Matrix,
+    pub(crate) bias: Option<Tensor>,
+}
+
+/// How a tensor is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Matrix,
+    Vector,
+}
+
+/// What the architecture expects of the file.
+struct Plan(BTreeMap<String, Expected>);
+
+struct Expected {
+    shape: Vec<usize>,
+    usage: Use,
+    optional: bool,
+}
+
+impl Plan {
+    fn of(config: &Config, vocabulary: usize) -> Self {
+        let mut plan = Self(BTreeMap::new());
+        let (width, feed) = (config.width, config.feed_forward);
+        let (query, key) = (config.query_width(), config.key_width());
+        plan.add("token_embd.weight", &[vocabulary, width], Use::Matrix, false);
+        plan.add("output_norm.weight", &[width], Use::Vector, false);
+        plan.add("output.weight", &[vocabulary, width], Use::Matrix, true);
+        if config.family == Family::Llama {
+            plan.add("rope_freqs.weight", &[config.head_width.div_euclid(2)], Use::Vector, true);
+        }
+        for index in 0..config.layers {
+            let mut layer = |name: &str, shape: &[usize], usage, optional| {
+                plan.add(&layer_name(index, name), shape, usage, optional);
+            };
+            layer("attn_norm.weight", &[width], Use::Vector, false);
+            layer("attn_q.weight", &[query, width], Use::Matrix, false);
+            layer("attn_k.weight", &[key, width], Use::Matrix, false);
+            layer("attn_v.weight", &[key, width], Use::Matrix, false);
+            layer("attn_output.weight", &[width, query], Use::Matrix, false);
+            layer("ffn_norm.weight", &[width], Use::Vector, false);
+            layer("ffn_gate.weight", &[feed, width], Use::Matrix, false);
+            layer("ffn_up.weight", &[feed, width], Use::Matrix, false);
+            layer("ffn_down.weight", &[width, feed], Use::Matrix, false);
+            if matches!(config.family, Family::Llama | Family::Qwen2) {
+                let optional = config.family == Family::Llama;
+                layer("attn_q.bias", &[query], Use::Vector, optional);
+                layer("attn_k.bias", &[key], Use::Vector, optional);
+                layer("attn_v.bias", &[key], Use::Vector, optional);
+                layer("attn_output.bias", &[width], Use::Vector, true);
+            }
+            if config.family.has_query_key_norms() {
+                layer("attn_q_norm.weight", &[config.head_width], Use::Vector, false);
+                layer("attn_k_norm.weight", &[config.head_width], Use::Vector, false);
+            }
+            if config.family.has_post_norms() {
+                layer("post_attention_norm.weight", &[width], Use::Vector, false);
+                layer("post_ffw_norm.weight", &[width], Use::Vector, false);
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, name: &str, shape: &[usize], usage: Use, optional: bool) {
+        self.0.insert(name.to_owned(), Expected { shape: shape.to_vec(), usage, optional });
+    }
+
+    fn check(&self, tensors: &[TensorInfo]) -> Result<(), LoadError> {
+        let found: BTreeMap<&str, &TensorInfo> =
+            tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        for (name, expected) in &self.0 {
+            match found.get(name.as_str()) {
+                Some(tensor) if tensor.shape == expected.shape => {}
+                Some(tensor) => {
+                    return Err(LoadError::TensorShape {
+                        name: name.clone(),
+                        expected: expected.shape.clone(),
+                        found: tensor.shape.clone(),
+                    });
+                }
+                None if expected.optional => {}
+                None => return Err(LoadError::TensorMissing { name: name.clone() }),
+            }
+        }
+        match tensors.iter().find(|tensor| !self.0.contains_key(&tensor.name)) {
+            Some(tensor) => Err(LoadError::TensorUnexpected { name: tensor.name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks the directory against what the architecture has, before any data is read.
+pub(crate) fn check_directory(
+    config: &Config,
+    vocabulary: usize,
+    tensors: &[TensorInfo],
+) -> Result<(), LoadError> {
+    Plan::of(config, vocabulary).check(tensors)
+}
+
+impl Weights {
+    /// Reads the tensors in file order and puts them into place.
+    pub(crate) fn read(
+        config: &Config,
+        vocabulary: usize,
+        mut tensors: TensorReader<'_, '_>,
+    ) -> Result<Self, LoadError> {
+        let plan = Plan::of(config, vocabulary);
+        let mut loaded = Loaded::default();
+        while let Some((info, bytes)) = tensors.next_tensor()? {
+            match plan.0.get(&info.name).map(|expected| expected.usage) {
+                Some(Use::Matrix) => {
+                    let matrix = Matrix::from_file(&info, bytes)?;
+                    loaded.matrices.insert(info.name, matrix);
+                }
+                Some(Use::Vector) => {
+                    let vector = float_tensor(&info, &bytes)?;
+                    loaded.vectors.insert(info.name, vector);
+                }
+                None => return Err(LoadError::TensorUnexpected { name: info.name }),
+            }
+        }
+        loaded.assemble(config)
+    }
+}
+
+#[derive(Default)]
+struct Loaded {
+    matrices: BTreeMap<String, Matrix>,
+    vectors: BTreeMap<String, Tensor>,
+}
+
+impl Loaded {
+    fn assemble(mut self, config: &Config) -> Result<Weights, LoadError> {
+        let embedding = self.matrix("token_embd.weight")?;
+        // Models with tied weights have no output matrix of their own.
+        let output = self.matrices.remove("output.weight").unwrap_or_else(|| embedding.clone());
+        let output_norm = self.vector("output_norm.weight")?;
+        let rope_factors = self.rope_factors()?;
+        let mut layers = Vec::new();
+        for index in 0..config.layers {
+            layers.push(self.layer(index)?);
+        }
+        Ok(Weights { embedding, layers, output_norm, output, rope_factors })
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer, LoadError> {
+        let name = |name: &str| layer_name(index, name);
+        Ok(Layer {
+            attention_norm: self.vector(&name("attn_norm.weight"))?,
+            query: self.linear(&name("attn_q"))?,
+            key: self.linear(&name("attn_k"))?,
+            value: self.linear(&name("attn_v"))?,
+            query_norm: self.vectors.remove(&name("attn_q_norm.weight")),
+            key_norm: self.vectors.remove(&name("attn_k_norm.weight")),
+            attention_output: self.linear(&name("attn_output"))?,
+            attention_post_norm: self.vectors.remove(&name("post_attention_norm.weight")),
+            feed_norm: self.vector(&name("ffn_norm.weight"))?,
+            gate: self.matrix(&name("ffn_gate.weight"))?,
+            up: self.matrix(&name("ffn_up.weight"))?,
+            down: self.matrix(&name("ffn_down.weight"))?,
+            feed_post_norm: self.vectors.remove(&name("post_ffw_norm.weight")),
+        })
+    }
+
+    fn linear(&mut self, name: &str) -> Result<Linear, LoadError> {
+        let weight = self.matrix(&format!("{name}.weight"))?;
+        Ok(Linear { weight, bias: self.vectors.remove(&format!("{name}.bias")) })
+    }
+
+    fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
+        self.matrices.remove(name).ok_or_else(|| LoadError::TensorMissing { name: name.to_owned() })
+    }
+
+    fn vector(&mut self, name: &str) -> Result<Tensor, LoadError> {
+        self.vectors.remove(name).ok_or_else(|| LoadError::TensorMissing { name: name.to_owned() })
+    }
+
+    fn rope_factors(&mut self) -> Result<Option<Vec<f32>>, LoadError> {
+        let name = "rope_freqs.weight";
+        let problem = |problem: String| LoadError::Tensor { name: name.to_owned(), problem };
+        let Some(tensor) = self.vectors.remove(name) else { return Ok(None) };
+        let factors = tensor.to_vec1::<f32>().map_err(|error| problem(error.to_string()))?;
+        match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
+            Some(factor) => Err(problem(format!("{factor} is not a factor"))),
+            None => Ok(Some(factors)),
+        }
+    }
+}
+
+fn layer_name(index: usize, name: &str) -> String {
+    format!("blk.{index}.{name}")
+}
