@@ -17,8 +17,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vouchsafe_receipt::{AttestedStatement, ENVELOPE_BYTES_MAX, Envelope, Opening};
-use vouchsafe_verifier::Endorsements;
 use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::{Endorsements, TdxCollateral};
 
 use crate::Error;
 
@@ -168,6 +168,14 @@ impl Bundle {
     pub fn into_parts(self) -> BundleParts {
         self.parts
     }
+}
+
+/// Reads a file of TDX collateral, in the shape of the DCAP library's `QuoteCollateralV3`.
+///
+/// # Errors
+/// [`Error::CollateralMalformed`].
+pub fn parse_tdx_collateral(json: &[u8]) -> Result<TdxCollateral, Error> {
+    strict_json::parse(json, LIMITS).map_err(|error| Error::CollateralMalformed(error.to_string()))
 }
 
 /// Reads an envelope out of a bundle. The bundle's own layout is free, so what is checked for length

@@ -43,6 +43,9 @@ pub enum Error {
     /// A bundle with neither a receipt nor the records of a stream.
     #[error("the bundle holds neither a receipt nor a stream's start record")]
     BundleEmpty,
+    /// Not a TDX collateral file: not JSON of that shape, too long, too deep, a key given twice.
+    #[error("collateral: {0}")]
+    CollateralMalformed(String),
     /// A signed object within the bundle is malformed.
     #[error("bundle: {part}: {error}")]
     BundlePart {
@@ -63,6 +66,7 @@ impl Error {
             Self::BundleMalformed(_) => "bundle_malformed",
             Self::BundleVersion { .. } => "bundle_version_unknown",
             Self::BundleEmpty => "bundle_empty",
+            Self::CollateralMalformed(_) => "collateral_malformed",
             Self::BundlePart { error, .. } => error.code(),
         }
     }

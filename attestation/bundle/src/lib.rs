@@ -30,9 +30,10 @@ mod session;
 mod verdict;
 
 pub use appraise::{
-    Answer, EvidenceInputs, Inputs, appraise_document, appraise_evidence, verify_bundle, verify_bundle_json,
+    Answer, EvidenceInputs, Inputs, appraise_document, appraise_evidence, refuse, verify_bundle,
+    verify_bundle_json,
 };
-pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords};
+pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords, parse_tdx_collateral};
 pub use error::Error;
 pub use policy::Policy;
 pub use session::VerifiedBoot;

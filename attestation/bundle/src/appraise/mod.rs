@@ -27,7 +27,7 @@ use statements::Attested;
 use unproved::Subject;
 
 use crate::policy::{Purpose, Rule};
-use crate::{Bundle, Policy, Step, StreamRecords, Verdict, VerifiedBoot, codes};
+use crate::{Bundle, Error, Policy, Step, StreamRecords, Verdict, VerifiedBoot, codes};
 
 const DOCUMENT_VERSION: u64 = 1;
 
@@ -90,13 +90,16 @@ pub struct Answer<'a> {
 pub fn verify_bundle_json(json: &[u8], policy: &Policy, inputs: &Inputs<'_>, crypto: &dyn Crypto) -> Verdict {
     match Bundle::parse(json) {
         Ok(bundle) => verify_bundle(&bundle, policy, inputs, crypto),
-        Err(error) => {
-            let mut checks = Checks::new(policy, inputs.at);
-            let check = check(Step::Format, "bundle", error.code());
-            checks.fail(check, "a well-formed bundle of a known version", error.to_string());
-            checks.conclude()
-        }
+        Err(error) => refuse(policy, inputs.at, &error),
     }
+}
+
+/// The verdict on something that could not be read: rejected, for hostile bytes are the normal case.
+pub fn refuse(policy: &Policy, at: UnixSeconds, error: &Error) -> Verdict {
+    let mut checks = Checks::new(policy, at);
+    let check = check(Step::Format, "format", error.code());
+    checks.fail(check, "a well-formed document of a known version", error.to_string());
+    checks.conclude()
 }
 
 /// Judges a bundle.

@@ -1,0 +1,45 @@
+//! The subcommands, one module each.
+
+mod evidence;
+mod external;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Verify a receipt bundle, offline
+    Verify(verify::Arguments),
+    /// Verify or show a raw attestation report or quote
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    /// Run the program vouchsafe-NAME, from this program's folder or PATH
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
+}
+
+impl Command {
+    /// Runs it; gives the exit status of a command that came to a result.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Verify(arguments) => verify::run(&arguments),
+            Self::Evidence(command) => evidence::run(&command),
+            Self::External(words) => external::run(&words),
+        }
+    }
+}
+
+/// How a verdict is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A readable table
+    Text,
+    /// The whole verdict as JSON
+    Json,
+}

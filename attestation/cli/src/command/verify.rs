@@ -1,0 +1,58 @@
+//! `vouchsafe verify`: one bundle against one policy, offline.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use vouchsafe_bundle::{BUNDLE_BYTES_MAX, Inputs, verify_bundle_json};
+use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::crypto::Ring;
+
+use super::Format;
+use crate::failure::Failure;
+use crate::{input, output};
+
+/// Verify a receipt bundle, offline
+///
+/// Exit status: 0 accepted, 10 rejected, 20 a required check could not run, 30 an unreadable policy
+/// or a missing file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The bundle; - reads standard input
+    bundle: PathBuf,
+    /// What to accept
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Judge for this moment, as 2026-11-21T12:00:00Z; default: now by this machine's clock
+    #[arg(long, value_name = "RFC3339", value_parser = input::parse_moment)]
+    at: Option<UnixSeconds>,
+    /// The request's body, to match with the receipt
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+    /// The response's body or, of a streamed answer, the raw text of the event stream
+    #[arg(long, value_name = "FILE")]
+    response: Option<PathBuf>,
+    /// How to print the verdict
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Print every check, and every rule that the policy ignores
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let policy = input::read_policy(&arguments.policy)?;
+    let body = |path: &Option<PathBuf>| {
+        path.as_ref().map(|path| input::read(path, input::BODY_BYTES_MAX)).transpose()
+    };
+    let (request, response) = (body(&arguments.request)?, body(&arguments.response)?);
+    let inputs = Inputs {
+        request: request.as_deref(),
+        response: response.as_deref(),
+        ..Inputs::new(input::moment_or_now(arguments.at)?)
+    };
+    let json = input::read_evidence(&arguments.bundle, BUNDLE_BYTES_MAX)?;
+    let verdict = verify_bundle_json(&json, &policy, &inputs, &Ring);
+    output::verdict(&verdict, arguments.format, arguments.verbose);
+    Ok(ExitCode::from(verdict.decision().exit_code()))
+}

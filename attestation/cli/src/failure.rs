@@ -1,0 +1,52 @@
+//! Why a command gave no verdict, and the exit status for it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a command gave no verdict.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A file that was named can't be read.
+    #[error("can't read {path}: {error}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file is longer than any of its kind.
+    #[error("{path} is longer than {max} bytes", path = path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// The policy is not one.
+    #[error("{path}: {error}", path = path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: vouchsafe_bundle::Error,
+    },
+    /// No program of that name.
+    #[error("no subcommand {name:?}, and no program vouchsafe-{name} beside this one or in PATH")]
+    NoSuchCommand {
+        /// What was asked for.
+        name: String,
+    },
+    /// Something on our side.
+    #[error("{0}")]
+    Own(String),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } => 30,
+            Self::NoSuchCommand { .. } => 2,
+            Self::Own(_) => 1,
+        })
+    }
+}

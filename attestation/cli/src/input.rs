@@ -1,0 +1,115 @@
+//! Files, moments and bytes from the command line. Every file has a limit before it is read.
+
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use vouchsafe_bundle::Policy;
+use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
+use vouchsafe_verifier::UnixSeconds;
+
+use crate::failure::Failure;
+
+/// Longest request or response body, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 256 << 20;
+/// Longest certificate, list, report, quote or event log, in bytes.
+pub(crate) const EVIDENCE_BYTES_MAX: usize = 8 << 20;
+
+/// Reads a file that is evidence: of one that is too long, one byte more than allowed is given, so
+/// that whoever parses it refuses it. `-` is standard input.
+pub(crate) fn read_evidence(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error| Failure::Unreadable { path: path.into(), error };
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        stdin().lock().take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else {
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads a file that is no evidence: one that is too long is a mistake on this side.
+pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+    let bytes = read_evidence(path, max)?;
+    if bytes.len() > max {
+        return Err(Failure::TooLong { path: path.into(), max });
+    }
+    Ok(bytes)
+}
+
+/// Reads a policy.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let json = read(path, POLICY_BYTES_MAX)?;
+    Policy::parse(&json).map_err(|error| Failure::Policy { path: path.into(), error })
+}
+
+/// Reads a certificate in DER or PEM. What is neither is handed on as it is: the verifier says what
+/// is wrong with it.
+pub(crate) fn read_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read_evidence(path, EVIDENCE_BYTES_MAX)?;
+    Ok(match CertificateDer::from_pem_slice(&bytes) {
+        Ok(der) => der.to_vec(),
+        Err(_) => bytes,
+    })
+}
+
+/// Reads a revocation list in DER or PEM, as [`read_certificate`].
+pub(crate) fn read_crl(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = read_evidence(path, EVIDENCE_BYTES_MAX)?;
+    Ok(match CertificateRevocationListDer::from_pem_slice(&bytes) {
+        Ok(der) => der.to_vec(),
+        Err(_) => bytes,
+    })
+}
+
+/// A moment as `2026-11-21T12:00:00Z`.
+pub(crate) fn parse_moment(text: &str) -> Result<UnixSeconds, String> {
+    UnixSeconds::from_rfc3339(text).ok_or_else(|| "expected a moment as 2026-11-21T12:00:00Z".into())
+}
+
+/// 64 bytes of REPORT_DATA in hexadecimal.
+pub(crate) fn parse_report_data(text: &str) -> Result<[u8; 64], String> {
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|error| error.to_string())?;
+    let length = bytes.len();
+    bytes.try_into().map_err(|_| format!("expected 64 bytes (128 digits), found {length} bytes"))
+}
+
+/// The given moment, or now by this machine's clock: the relying party's own.
+pub(crate) fn moment_or_now(at: Option<UnixSeconds>) -> Result<UnixSeconds, Failure> {
+    match at {
+        Some(at) => Ok(at),
+        None => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|elapsed| UnixSeconds(elapsed.as_secs()))
+            .map_err(|_| Failure::Own("this machine's clock is before 1970; give --at".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_data_is_64_bytes_of_hexadecimal() {
+        assert_eq!(parse_report_data(&"aB".repeat(64)), Ok([0xab; 64]));
+        assert!(parse_report_data(&"ab".repeat(63)).unwrap_err().contains("63 bytes"));
+        assert!(parse_report_data(&"xy".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn a_file_over_its_limit_is_told_from_one_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [0; 10]).unwrap();
+        assert_eq!(read(&path, 10).unwrap().len(), 10);
+        assert!(matches!(read(&path, 9), Err(Failure::TooLong { max: 9, .. })));
+        assert_eq!(read_evidence(&path, 5).unwrap().len(), 6);
+        assert!(matches!(read(&folder.path().join("none"), 1), Err(Failure::Unreadable { .. })));
+    }
+}
