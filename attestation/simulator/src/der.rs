@@ -128,6 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn another_reader_reads_every_length() {
+        use ::der::asn1::OctetStringRef;
+        use ::der::{Decode, Encode};
+        for length in (0..300).chain([0xffff, 0x1_0000, 0x12_3456]) {
+            let content = vec![0xa5; length];
+            let written = octet_string(&content);
+            let read = OctetStringRef::from_der(&written).unwrap();
+            assert_eq!(read.as_bytes(), content);
+            assert_eq!(read.to_der().unwrap(), written);
+        }
+    }
+
+    #[test]
     fn integers_are_minimal_and_positive() {
         assert_eq!(integer(&[]), [2, 1, 0]);
         assert_eq!(integer_u64(0), [2, 1, 0]);

@@ -30,9 +30,12 @@
 //! # }
 //! ```
 //!
-//! For tests of a verifier every part can be made wrong alone: report fields and raw bytes
-//! ([`amd::SnpMachine::sign_raw`]), each field of each certificate and list
-//! ([`x509::CertificateSpec`], [`x509::CrlSpec`]), and which key signs with which parameters.
+//! [`intel::IntelAuthority`] and [`intel::TdxMachine`] do the same for TDX quotes and their collateral.
+//!
+//! For tests of a verifier every part can be made wrong alone: report and quote fields, raw bytes
+//! ([`amd::SnpMachine::sign_raw`], [`intel::QuoteParts`]), each field of each certificate and list
+//! ([`x509::CertificateSpec`], [`x509::CrlSpec`]), signed documents as text, sizes, and which key signs
+//! what. The README lists how each wrong thing is made.
 //!
 //! Moments are arguments, never read from a clock. Randomness is an argument too, except where a
 //! function says that it uses the operating system's.

@@ -139,6 +139,11 @@ impl SnpMachine {
         &self.endorsements
     }
 
+    /// Replaces certificates or the CRL, by wrong ones say.
+    pub fn snp_endorsements_mut(&mut self) -> &mut SnpEndorsements {
+        &mut self.endorsements
+    }
+
     /// The certificates and the CRL for this machine's reports, as endorsements travel.
     pub fn endorsements(&self) -> Endorsements {
         Endorsements::SevSnp(self.endorsements.clone())

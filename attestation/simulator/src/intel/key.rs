@@ -45,10 +45,10 @@ impl P256Key {
         ])
     }
 
-    /// SHA-1 of the public point (RFC 5280, 4.2.1.2, method 1), which Intel also uses as the serial
-    /// number of its CA certificates.
+    /// The key identifier Intel uses, also as the serial number of its CA certificates: SHA-1 of the
+    /// whole `SubjectPublicKeyInfo`.
     pub fn key_id(&self) -> [u8; 20] {
-        Sha1::digest(self.0.verifying_key().to_encoded_point(false).as_bytes()).into()
+        Sha1::digest(self.subject_public_key_info()).into()
     }
 
     /// A signature as r‖s, 64 bytes big-endian: quotes and collateral.

@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use der::{Decode, Encode};
+use der::Decode;
 use serde_json::Value;
 use vouchsafe_simulator::amd::{
     CpuId, FirmwareVersion, Product, ReportFields, SIGNED_BYTES, Tcb, certificate,
 };
-use vouchsafe_simulator::x509::{CertificateSpec, PssParameters, Revoked, SignatureAlgorithm, Validity};
+use vouchsafe_simulator::x509::{PssParameters, Revoked, SignatureAlgorithm};
 use vouchsafe_verifier::UnixSeconds;
 use x509_cert::crl::CertificateList;
-use x509_cert::time::Time;
-use x509_cert::{Certificate, TbsCertificate};
+
+use crate::certificates::{amd_key_id, assert_same, seconds, spki, validity};
+use crate::common::{array, text, unhex};
 
 #[test]
 fn ca_certificates_have_amds_bytes() {
@@ -22,17 +23,17 @@ fn ca_certificates_have_amds_bytes() {
             let name = format!("{}-{kind}.der", product.name().to_lowercase());
             fs::read(snp.join(name)).unwrap()
         };
-        let ark_key_id = key_id(&read("ark"));
+        let ark_key_id = amd_key_id(&read("ark"));
         for kind in ["ark", "ask", "asvk"] {
             let real = read(kind);
             let (validity, spki) = (validity(&real), spki(&real));
-            let own = key_id(&real);
+            let own = amd_key_id(&real);
             let spec = match kind {
                 "ark" => certificate::ark(product, validity, &spki, &own),
                 "ask" => certificate::ask(product, validity, &spki, &own, &ark_key_id),
                 _ => certificate::asvk(product, validity, &spki, &own, &ark_key_id),
             };
-            assert_same(&spec, &real, &format!("{product:?} {kind}"));
+            assert_same(&spec, &real, ("kdsintf.amd.com", "kds.sim.invalid"), &format!("{product:?} {kind}"));
         }
     }
 }
@@ -62,7 +63,7 @@ fn chip_certificates_have_amds_bytes() {
         if validity.not_before < UnixSeconds::from_rfc3339("2024-01-01T00:00:00Z").unwrap() {
             spec.algorithm = SignatureAlgorithm::RsaPss(PssParameters::AMD_EXPLICIT_TRAILER);
         }
-        assert_same(&spec, &real, &name);
+        assert_same(&spec, &real, ("kdsintf.amd.com", "kds.sim.invalid"), &name);
         seen += 1;
     }
     assert!(seen >= 11, "only {seen} certificates");
@@ -83,7 +84,7 @@ fn revocation_lists_have_amds_bytes() {
         let real = fs::read(snp.join("crl").join(file)).unwrap();
         let parsed = CertificateList::from_der(&real).unwrap();
         let ark = format!("chains/{}-ark.der", product.name().to_lowercase());
-        let ark_key_id = key_id(&fs::read(snp.join(ark)).unwrap());
+        let ark_key_id = amd_key_id(&fs::read(snp.join(ark)).unwrap());
         let next = seconds(parsed.tbs_cert_list.next_update.unwrap());
         let this = seconds(parsed.tbs_cert_list.this_update);
         let mut spec = certificate::crl(product, number, this, next, &ark_key_id);
@@ -114,18 +115,6 @@ fn reports_have_the_processors_bytes() {
         assert_eq!(minted[..], real[..], "{name}");
     }
     assert_eq!(versions, [2, 3, 4, 5].into());
-}
-
-/// The spec, with the real signature, must be the real certificate; the distribution point's host
-/// is the one intended difference.
-fn assert_same(spec: &CertificateSpec, real: &[u8], what: &str) {
-    let signature = Certificate::from_der(real).unwrap().signature;
-    let minted = spec.with_signature(signature.as_bytes().unwrap()).unwrap();
-    let mut expected = real.to_vec();
-    if let Some(at) = real.windows(15).position(|window| window == b"kdsintf.amd.com") {
-        expected[at..at + 15].copy_from_slice(b"kds.sim.invalid");
-    }
-    assert!(minted == expected, "{what}:\n{minted:02x?}\n{expected:02x?}");
 }
 
 fn fields(expect: &Value) -> ReportFields {
@@ -184,40 +173,4 @@ fn cases(snp: &Path) -> Vec<(String, Value)> {
     }
     assert!(cases.len() >= 12, "only {} cases", cases.len());
     cases
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap()
-}
-
-fn unhex(value: &Value) -> Vec<u8> {
-    data_encoding::HEXLOWER.decode(text(value).as_bytes()).unwrap()
-}
-
-fn array<const N: usize>(value: &Value) -> [u8; N] {
-    unhex(value).try_into().unwrap()
-}
-
-fn tbs(certificate: &[u8]) -> TbsCertificate {
-    Certificate::from_der(certificate).unwrap().tbs_certificate
-}
-
-fn validity(certificate: &[u8]) -> Validity {
-    let validity = tbs(certificate).validity;
-    Validity { not_before: seconds(validity.not_before), not_after: seconds(validity.not_after) }
-}
-
-fn seconds(time: Time) -> UnixSeconds {
-    UnixSeconds(time.to_unix_duration().as_secs())
-}
-
-fn spki(certificate: &[u8]) -> Vec<u8> {
-    tbs(certificate).subject_public_key_info.to_der().unwrap()
-}
-
-/// SHA-1 of the key bits, as the simulator's own authority computes it.
-fn key_id(certificate: &[u8]) -> [u8; 20] {
-    use sha1::Digest;
-    let info = tbs(certificate).subject_public_key_info;
-    sha1::Sha1::digest(info.subject_public_key.as_bytes().unwrap()).into()
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use serde_json::Value;
 use vouchsafe_simulator::Error;
 use vouchsafe_simulator::amd::{AmdAuthority, Product};
 use vouchsafe_verifier::UnixSeconds;
@@ -40,4 +41,19 @@ pub(crate) fn vectors(part: &str) -> Option<PathBuf> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing", folder.display());
     eprintln!("NOT RUN: {} is missing", folder.display());
     None
+}
+
+/// A JSON string.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// Hexadecimal in a JSON string.
+pub(crate) fn unhex(value: &Value) -> Vec<u8> {
+    data_encoding::HEXLOWER.decode(text(value).as_bytes()).unwrap()
+}
+
+/// Hexadecimal of a known length in a JSON string.
+pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
+    unhex(value).try_into().unwrap()
 }
