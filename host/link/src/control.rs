@@ -212,8 +212,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
             return Err(Error::MessageLength { length, max: MESSAGE_BYTES_MAX });
         }
         self.fill(LENGTH_BYTES.saturating_add(length)).await?;
-        let message = serde_json::from_slice(self.buffer.get(LENGTH_BYTES..).unwrap_or_default())
-            .map_err(|error| Error::MessageMalformed(error.to_string()));
+        let message = parse(self.buffer.get(LENGTH_BYTES..).unwrap_or_default());
         self.buffer.clear();
         // A long message is rare; its memory is not kept for the next short one.
         self.buffer.shrink_to(WRITE_BYTES_MAX);
@@ -233,6 +232,14 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         }
         Ok(())
     }
+}
+
+fn parse<M: DeserializeOwned>(json: &[u8]) -> Result<M, Error> {
+    // serde would also read a tagged enum from an array, which no sender writes.
+    if json.first() != Some(&b'{') {
+        return Err(Error::MessageMalformed("not an object".into()));
+    }
+    serde_json::from_slice(json).map_err(|error| Error::MessageMalformed(error.to_string()))
 }
 
 /// Writes messages to one direction of a control connection.
