@@ -1,0 +1,192 @@
+//! A client of one address: verified connections, reused, and verified again before they go stale.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use vouchsafe_bundle::{Policy, VerifiedBoot};
+
+use crate::answer::Answer;
+use crate::attest::{Attested, attest};
+use crate::connection::{Connection, Request};
+use crate::reply::Reply;
+use crate::{Error, now, tls};
+
+/// Connections kept for reuse.
+const IDLE_MAX: usize = 32;
+/// Enclaves remembered behind one address.
+const BOOTS_MAX: usize = 64;
+/// An enclave is attested again this long before its epoch ends.
+const RENEW_SECONDS_BEFORE: u64 = 30;
+
+/// Where to connect and what to demand.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `HOST:PORT` of the operator's host.
+    pub address: String,
+    /// What an enclave and its answers must satisfy.
+    pub policy: Policy,
+    /// Root certificates in DER of test authorities that are believed as well.
+    pub extra_roots: Vec<Vec<u8>>,
+}
+
+/// A client of the enclaves behind one address. Cheap to share behind an [`Arc`].
+pub struct Client {
+    options: Options,
+    tls: Arc<rustls::ClientConfig>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Accepted enclaves by their TLS key.
+    boots: HashMap<Vec<u8>, Arc<VerifiedBoot>>,
+    idle: Vec<Connection>,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let tls = tls::config().map_err(|error| Error::Request(error.to_string()))?;
+        Ok(Self { options, tls: Arc::new(tls), state: Mutex::default() })
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.options.policy
+    }
+
+    /// Opens a new connection and has its enclave attest for it, whatever was attested before.
+    ///
+    /// # Errors
+    /// When the enclave cannot be reached or is not accepted.
+    pub async fn attest(&self) -> Result<Attested, Error> {
+        let mut connection = Connection::open(&self.options.address, &self.tls).await?;
+        let attested = self.judge(&mut connection).await?;
+        self.keep(connection);
+        Ok(attested)
+    }
+
+    /// Sends a request to an accepted enclave and gives the beginning of its response.
+    ///
+    /// # Errors
+    /// When no accepted enclave can be reached; then the request was not sent to anybody.
+    pub async fn send(&self, request: &Request) -> Result<Reply, Error> {
+        if let Some((mut connection, boot)) = self.idle()? {
+            let sent = Instant::now();
+            match connection.send(request).await {
+                Ok(response) => return self.reply(connection, response, boot, request, sent),
+                // The peer may close a kept connection at any moment. Only what was never read by
+                // it may be sent again without being asked twice.
+                Err(Error::Http(error)) if error.is_canceled() || error.is_closed() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut connection = Connection::open(&self.options.address, &self.tls).await?;
+        let boot = match self.known(&connection.spki)? {
+            Some(boot) => boot,
+            None => self.judge(&mut connection).await?.boot,
+        };
+        let sent = Instant::now();
+        let response = connection.send(request).await?;
+        self.reply(connection, response, boot, request, sent)
+    }
+
+    /// Sends a request, reads the whole response and judges it. An answer of an epoch that began
+    /// after the enclave was attested is judged again after attesting again.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Reply::finish`].
+    pub async fn ask(&self, request: &Request) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
+        let reply = self.send(request).await?;
+        let boot = Arc::clone(reply.boot());
+        let answer = reply.finish().await?;
+        self.settle_epoch(answer, boot).await
+    }
+
+    /// Judges an answer again, if its receipt is of a newer epoch than its enclave was attested in.
+    ///
+    /// # Errors
+    /// When attesting again fails.
+    pub async fn settle_epoch(
+        &self,
+        mut answer: Answer,
+        boot: Arc<VerifiedBoot>,
+    ) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
+        if answer.verdict.as_ref().and_then(|verdict| verdict.code()) != Some("epoch_mismatch") {
+            return Ok((answer, boot));
+        }
+        let renewed = self.attest().await?.boot;
+        let shown = vouchsafe_bundle::Answer {
+            receipt: answer.receipt.as_ref(),
+            opening: answer.opening.as_ref(),
+            stream: answer.stream.as_ref(),
+            request: Some(&answer.request),
+            response: Some(&answer.response),
+        };
+        answer.verdict = Some(renewed.check_answer(&shown, now()?, &vouchsafe_verifier::crypto::Ring));
+        Ok((answer, renewed))
+    }
+
+    fn reply(
+        &self,
+        connection: Connection,
+        response: http::Response<hyper::body::Incoming>,
+        boot: Arc<VerifiedBoot>,
+        request: &Request,
+        sent: Instant,
+    ) -> Result<Reply, Error> {
+        self.keep(connection);
+        Reply::new(response, boot, request.body.clone(), sent)
+    }
+
+    async fn judge(&self, connection: &mut Connection) -> Result<Attested, Error> {
+        let attested = attest(connection, &self.options.policy, &self.options.extra_roots).await?;
+        let mut state = self.lock();
+        if state.boots.len() >= BOOTS_MAX {
+            // Forgetting costs an attestation and nothing else.
+            state.boots.clear();
+        }
+        state.boots.insert(connection.spki.clone(), Arc::clone(&attested.boot));
+        Ok(attested)
+    }
+
+    /// An accepted enclave with this key whose epoch is not about to end.
+    fn known(&self, spki: &[u8]) -> Result<Option<Arc<VerifiedBoot>>, Error> {
+        let now = now()?;
+        let fresh =
+            |boot: &&Arc<VerifiedBoot>| boot.not_after().0 > now.0.saturating_add(RENEW_SECONDS_BEFORE);
+        Ok(self.lock().boots.get(spki).filter(fresh).cloned())
+    }
+
+    fn idle(&self) -> Result<Option<(Connection, Arc<VerifiedBoot>)>, Error> {
+        loop {
+            let found = {
+                let mut state = self.lock();
+                let place = state.idle.iter().position(Connection::is_idle);
+                place.map(|place| state.idle.swap_remove(place))
+            };
+            let Some(connection) = found else { return Ok(None) };
+            if let Some(boot) = self.known(&connection.spki)? {
+                return Ok(Some((connection, boot)));
+            }
+        }
+    }
+
+    /// Keeps a connection for reuse. It becomes idle when its response was read to the end.
+    fn keep(&self, connection: Connection) {
+        let mut state = self.lock();
+        if state.idle.len() >= IDLE_MAX {
+            let busy_or_oldest = state.idle.iter().position(|kept| !kept.is_idle()).unwrap_or(0);
+            state.idle.swap_remove(busy_or_oldest);
+        }
+        state.idle.push(connection);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,1 @@
+//! An OpenAI-compatible endpoint on loopback, in front of a client.

@@ -1,0 +1,288 @@
+//! A response as it arrives: chunks for whoever shows them, the chain of events checked meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use vouchsafe_bundle::{Answer as Shown, StreamRecords, VerifiedBoot};
+use vouchsafe_receipt::stream::{
+    HEAD_COMMENT, Head, OPENING_NAME, RECEIPT_NAME, START_COMMENT, StreamHead, StreamStart, TOKEN_NAME,
+};
+use vouchsafe_receipt::{Envelope, Opening};
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::from_base64url;
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::answer::{Answer, Timings};
+use crate::{Error, now};
+
+/// Longest answer that is kept.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+const OPENING_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8 };
+
+/// A response that is being received over a judged connection.
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The response's headers.
+    pub headers: HeaderMap,
+    pub(crate) boot: Arc<VerifiedBoot>,
+    body: Incoming,
+    request: Bytes,
+    received: BytesMut,
+    /// How much of `received` was looked through for lines.
+    scanned: usize,
+    events: Option<Events>,
+    parts: Parts,
+    sent: Instant,
+    timings: Timings,
+}
+
+/// What an answer carries beside its content.
+#[derive(Default)]
+struct Parts {
+    receipt: Option<Envelope>,
+    opening: Option<Opening>,
+    token: Option<String>,
+}
+
+/// The chain over a stream's events, and the last signed head that agreed with it.
+#[derive(Default)]
+struct Events {
+    start: Option<Envelope>,
+    chain: Option<Head>,
+    head: Option<Envelope>,
+}
+
+impl Reply {
+    pub(crate) fn new(
+        response: http::Response<Incoming>,
+        boot: Arc<VerifiedBoot>,
+        request: Bytes,
+        sent: Instant,
+    ) -> Result<Self, Error> {
+        let (head, body) = response.into_parts();
+        let mut reply = Self {
+            status: head.status,
+            boot,
+            body,
+            request,
+            received: BytesMut::new(),
+            scanned: 0,
+            events: None,
+            parts: Parts::default(),
+            sent,
+            timings: Timings::default(),
+            headers: head.headers,
+        };
+        for name in [RECEIPT_NAME, OPENING_NAME, TOKEN_NAME] {
+            if let Some(value) = reply.headers.get(name) {
+                let value = value.as_bytes().to_vec();
+                reply.parts.take(name, &value)?;
+            }
+        }
+        if reply.is_stream() {
+            reply.events = Some(Events::default());
+        }
+        Ok(reply)
+    }
+
+    /// The response's `content-type`.
+    pub fn content_type(&self) -> &str {
+        self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The enclave that answers.
+    pub fn boot(&self) -> &Arc<VerifiedBoot> {
+        &self.boot
+    }
+
+    /// Whether it is a stream of server-sent events.
+    pub fn is_stream(&self) -> bool {
+        self.content_type().split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream")
+    }
+
+    /// The next piece of the body as it arrived; `None` at its end. A piece of a stream is given out
+    /// after every signed head in it was found to agree with the events.
+    ///
+    /// # Errors
+    /// When the connection breaks, the answer is too long, or a signed record is wrong.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let Ok(data) = frame?.into_data() else { continue };
+            if self.received.len().saturating_add(data.len()) > ANSWER_BYTES_MAX {
+                return Err(Error::TooLong { max: ANSWER_BYTES_MAX });
+            }
+            self.received.extend_from_slice(&data);
+            self.scan()?;
+            return Ok(Some(data));
+        }
+    }
+
+    /// Looks through the lines that are complete now.
+    fn scan(&mut self) -> Result<(), Error> {
+        let Some(mut events) = self.events.take() else { return Ok(()) };
+        while let Some(rest) = self.received.get(self.scanned..)
+            && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
+        {
+            let line = rest.get(..length).unwrap_or_default();
+            self.scanned = self.scanned.saturating_add(length).saturating_add(1);
+            if let Some(data) = line.strip_prefix(b"data: ") {
+                if data != b"[DONE]" {
+                    let elapsed = self.sent.elapsed();
+                    if self.timings.first_event == Duration::ZERO && has_content(data) {
+                        self.timings.first_event = elapsed;
+                    }
+                    self.timings.last_event = elapsed;
+                }
+                events.chain = events.chain.map(|chain| chain.extend(data, &Ring));
+            } else if let Some((name, value)) = comment(line) {
+                match name {
+                    START_COMMENT => events.begin(value, &self.boot)?,
+                    HEAD_COMMENT => events.check(value, &self.boot)?,
+                    _ => self.parts.take(name, value)?,
+                }
+            }
+        }
+        self.events = Some(events);
+        Ok(())
+    }
+
+    /// Reads what is left and judges the answer.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`]. That an answer is not accepted is no error but its verdict.
+    pub async fn finish(mut self) -> Result<Answer, Error> {
+        while self.chunk().await?.is_some() {}
+        self.judge()
+    }
+
+    /// Judges what has arrived, whether or not it is complete: what a client does that was cut off.
+    ///
+    /// # Errors
+    /// [`Error::Clock`].
+    pub fn judge(mut self) -> Result<Answer, Error> {
+        self.timings.complete = self.sent.elapsed();
+        if self.timings.first_event == Duration::ZERO {
+            self.timings.first_event = self.timings.complete;
+        }
+        let stream = self.events.and_then(|events| {
+            let head = events.head;
+            events.start.map(|start| StreamRecords { start, head })
+        });
+        let response = self.received.freeze();
+        let begun = Instant::now();
+        let verdict = if self.parts.receipt.is_some() || stream.is_some() {
+            let shown = Shown {
+                receipt: self.parts.receipt.as_ref(),
+                opening: self.parts.opening.as_ref(),
+                stream: stream.as_ref(),
+                request: Some(&self.request),
+                response: Some(&response),
+            };
+            Some(self.boot.check_answer(&shown, now()?, &Ring))
+        } else {
+            None
+        };
+        self.timings.judging = begun.elapsed();
+        let content_type = self
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Answer {
+            status: self.status,
+            content_type,
+            request: self.request,
+            response,
+            receipt: self.parts.receipt,
+            opening: self.parts.opening,
+            stream,
+            token: self.parts.token,
+            verdict,
+            timings: self.timings,
+        })
+    }
+}
+
+impl Parts {
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        match name {
+            RECEIPT_NAME => self.receipt = Some(envelope("receipt", value)?),
+            OPENING_NAME => {
+                let json = decode("opening", value)?;
+                let malformed = |problem: strict_json::JsonError| Error::Malformed {
+                    what: "opening",
+                    problem: problem.to_string(),
+                };
+                self.opening = Some(strict_json::parse(&json, OPENING_LIMITS).map_err(malformed)?);
+            }
+            TOKEN_NAME => self.token = std::str::from_utf8(value).ok().map(str::to_owned),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Events {
+    fn begin(&mut self, value: &[u8], boot: &VerifiedBoot) -> Result<(), Error> {
+        const WHAT: &str = "stream start";
+        let start = envelope(WHAT, value)?;
+        let malformed =
+            |problem: &dyn ToString| Error::Malformed { what: WHAT, problem: problem.to_string() };
+        if self.start.is_some() {
+            return Err(malformed(&"a second one"));
+        }
+        StreamStart::verify(&start, boot.receipt_key(), &Ring).map_err(|error| malformed(&error))?;
+        self.chain = Some(Head::begin(&start, &Ring));
+        self.start = Some(start);
+        Ok(())
+    }
+
+    fn check(&mut self, value: &[u8], boot: &VerifiedBoot) -> Result<(), Error> {
+        const WHAT: &str = "stream head";
+        let envelope = envelope(WHAT, value)?;
+        let head = StreamHead::verify(&envelope, boot.receipt_key(), &Ring)
+            .map_err(|error| Error::Malformed { what: WHAT, problem: error.to_string() })?;
+        let agrees =
+            self.chain.is_some_and(|chain| chain.events == head.events && chain.value == head.head.0);
+        if !agrees {
+            return Err(Error::HeadMismatch { events: head.events });
+        }
+        self.head = Some(envelope);
+        Ok(())
+    }
+}
+
+fn decode(what: &'static str, value: &[u8]) -> Result<Vec<u8>, Error> {
+    let text = std::str::from_utf8(value).ok().and_then(from_base64url);
+    text.ok_or_else(|| Error::Malformed { what, problem: "not base64url".into() })
+}
+
+fn envelope(what: &'static str, value: &[u8]) -> Result<Envelope, Error> {
+    Envelope::from_json(&decode(what, value)?)
+        .map_err(|error| Error::Malformed { what, problem: error.to_string() })
+}
+
+/// A comment line `: NAME VALUE`.
+fn comment(line: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = line.strip_prefix(b": ")?;
+    let end = rest.iter().position(|byte| *byte == b' ')?;
+    let (name, value) = rest.split_at_checked(end)?;
+    Some((std::str::from_utf8(name).ok()?, value.strip_prefix(b" ")?))
+}
+
+/// Whether an event carries text, as opposed to the role or the end.
+fn has_content(data: &[u8]) -> bool {
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(data) else { return false };
+    let choice = &json["choices"][0];
+    [&choice["delta"]["content"], &choice["text"]]
+        .iter()
+        .any(|text| text.as_str().is_some_and(|t| !t.is_empty()))
+}
