@@ -179,6 +179,7 @@ impl Client {
     /// Keeps a connection for reuse. It becomes idle when its response was read to the end.
     fn keep(&self, connection: Connection) {
         let mut state = self.lock();
+        state.idle.retain(|kept| !kept.is_closed());
         if state.idle.len() >= IDLE_MAX {
             let busy_or_oldest = state.idle.iter().position(|kept| !kept.is_idle()).unwrap_or(0);
             state.idle.swap_remove(busy_or_oldest);

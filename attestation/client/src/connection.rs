@@ -134,4 +134,9 @@ impl Connection {
     pub(crate) fn is_idle(&self) -> bool {
         self.sender.is_ready()
     }
+
+    /// Whether it is of no more use.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
 }
