@@ -1,3 +1,136 @@
-//! Starts a simulated enclave and host together: the demo, and a local endpoint.
+//! `vouchsafe up`: a simulated enclave and its host on this machine.
+//!
+//! With `--demo` it shows the main job once and ends; without, it stays as an OpenAI-compatible
+//! endpoint. It is a client like any other: enclave and host are processes of their own, and what it
+//! knows of them it verified.
 
-fn main() {}
+mod ask;
+mod demo;
+mod launch;
+mod pin;
+mod show;
+mod stay;
+mod tamper;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use vouchsafe_bundle::Policy;
+
+use crate::launch::{Launch, Running};
+
+/// Start a simulated enclave and its host on this machine.
+///
+/// The evidence is simulated: it proves nothing about hardware.
+#[derive(Parser)]
+#[command(name = "vouchsafe up", version)]
+struct Arguments {
+    /// Show the main job once, then end.
+    #[arg(long)]
+    demo: bool,
+    /// Serve this GGUF model instead of the built-in demo model.
+    #[arg(long, value_name = "FILE.gguf")]
+    model: Option<PathBuf>,
+    /// Also serve sentence embeddings from this folder with a BERT-family model.
+    #[arg(long, value_name = "DIR")]
+    embedding_model: Option<PathBuf>,
+    /// Where the OpenAI-compatible endpoint listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    /// Keep state here: receipts, the policy. Left out: a temporary folder, removed at the end.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The simulated authority, made once per installation.
+    #[arg(long, value_name = "DIR")]
+    authority: Option<PathBuf>,
+    /// The question of the demo.
+    #[arg(long, value_name = "TEXT", default_value = "What does a receipt prove?")]
+    prompt: String,
+}
+
+/// Everything that was started, and the policy that pins it.
+struct Started {
+    running: Running,
+    policy: Policy,
+    expected: pin::Expected,
+    state: PathBuf,
+    startup: std::time::Duration,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let demo = arguments.demo;
+    let result = tokio::select! {
+        result = run(arguments) => result,
+        // Dropping the run kills the host, whose end takes the enclave with it.
+        _ = tokio::signal::ctrl_c(), if demo => Err(anyhow::anyhow!("interrupted")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            anstream::eprintln!("{}error{:#}: {}", show::BAD, show::BAD, causes.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let temporary;
+    let state = match &arguments.state {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            folder.clone()
+        }
+        None => {
+            temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
+            temporary.path().to_path_buf()
+        }
+    };
+    if arguments.demo {
+        demo::introduce();
+    }
+    let started = start(&arguments, state).await?;
+    if arguments.demo {
+        demo::run(started, &arguments.prompt).await
+    } else {
+        stay::run(started, &arguments).await
+    }
+}
+
+/// Measures what will run, then starts it.
+async fn start(arguments: &Arguments, state: PathBuf) -> Result<Started> {
+    let begun = std::time::Instant::now();
+    let programs =
+        std::env::current_exe()?.parent().map(PathBuf::from).context("this program has no folder")?;
+    let authority = match &arguments.authority {
+        Some(folder) => folder.clone(),
+        None => default_authority()?,
+    };
+    let mut enclave_arguments: Vec<OsString> = vec!["--authority".into(), authority.into()];
+    if let Some(model) = &arguments.model {
+        enclave_arguments.extend(["--model".into(), model.into()]);
+    }
+    if let Some(folder) = &arguments.embedding_model {
+        enclave_arguments.extend(["--embedding-model".into(), folder.into()]);
+    }
+    let enclave = launch::program(&programs, "vouchsafe-enclave-sim")?;
+    let expected = pin::measure(&enclave, &enclave_arguments).await?;
+    let policy = pin::policy(&expected)?;
+    let running = launch::start(&Launch { programs, state: state.join("host"), enclave_arguments }).await?;
+    Ok(Started { running, policy, expected, state, startup: begun.elapsed() })
+}
+
+/// One simulated authority per user, since its RSA keys take seconds to make.
+fn default_authority() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    let base = base.context("neither XDG_STATE_HOME nor HOME is set: give --authority DIR")?;
+    Ok(base.join("vouchsafe/simulated-authority"))
+}

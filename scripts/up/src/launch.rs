@@ -1,0 +1,129 @@
+//! Starting the host program, which starts the enclave program, and waiting until both are ready.
+//!
+//! The three are separate processes: this one is a client and sees what any client sees. The host
+//! reports its progress as lines on standard output.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// Longest wait for the model to load and the enclave to attest itself.
+const READY_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long the programs get to end by themselves before they are killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to start.
+pub(crate) struct Launch {
+    /// Folder of the programs: that of this program.
+    pub(crate) programs: PathBuf,
+    /// Folder for the host's state.
+    pub(crate) state: PathBuf,
+    /// Arguments of the enclave program, its link aside.
+    pub(crate) enclave_arguments: Vec<OsString>,
+}
+
+/// A running host with its enclave. Dropping it kills the host, and the host's end ends the enclave.
+pub(crate) struct Running {
+    child: Child,
+    /// Keeps the pipe open, so that the host never fails to write.
+    _lines: Lines<BufReader<ChildStdout>>,
+    /// Where the host forwards to the enclave.
+    pub(crate) address: SocketAddr,
+}
+
+/// Starts host and enclave and waits until the enclave answers.
+pub(crate) async fn start(launch: &Launch) -> Result<Running> {
+    let mut command = Command::new(program(&launch.programs, "vouchsafe-host")?);
+    command
+        .args(["run", "--backend", "process", "--listen", "127.0.0.1:0", "--state"])
+        .arg(&launch.state)
+        .arg("--enclave")
+        .arg(program(&launch.programs, "vouchsafe-enclave-sim")?)
+        .arg("--")
+        .args(&launch.enclave_arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let mut child = command.spawn().context("cannot start vouchsafe-host")?;
+    let stdout = child.stdout.take().context("the host's output is not piped")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let address = tokio::time::timeout(READY_TIMEOUT, wait_until_ready(&mut lines))
+        .await
+        .context("the enclave did not become ready in time")?;
+    match address {
+        Ok(address) => Ok(Running { child, _lines: lines, address }),
+        Err(error) => {
+            let status = child.wait().await?;
+            Err(error.context(format!("the host ended with {status}")))
+        }
+    }
+}
+
+/// Reads `listening`, `loading` and `ready` lines until the enclave is ready.
+async fn wait_until_ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> {
+    let progress = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    progress.set_style(ProgressStyle::with_template("  {msg} {bar:30} {bytes}/{total_bytes}")?);
+    progress.set_message("loading the model");
+    let mut address = None;
+    while let Some(line) = lines.next_line().await? {
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("listening", at) => address = Some(at.parse().context("the host's address")?),
+            ("loading", at) => {
+                if let Some((done, total)) = at.split_once('/') {
+                    progress.set_length(total.trim().parse().unwrap_or(0));
+                    progress.set_position(done.trim().parse().unwrap_or(0));
+                }
+            }
+            ("ready", _) => {
+                progress.finish_and_clear();
+                return address.context("the host became ready without saying where it listens");
+            }
+            _ => {}
+        }
+    }
+    progress.finish_and_clear();
+    bail!("the enclave did not start")
+}
+
+/// The path of one of our programs, beside this one.
+pub(crate) fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        bail!("{} is missing: build it with `cargo build --release --bins`", path.display());
+    }
+    Ok(path)
+}
+
+impl Running {
+    /// Asks the host to end, which ends the enclave, and waits for it.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        if let Some(id) = self.child.id() {
+            // A signal by name keeps this program free of unsafe code and of one more dependency.
+            Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        }
+        match tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await {
+            Ok(status) => {
+                let status = status?;
+                if !status.success() {
+                    bail!("the host ended with {status}");
+                }
+            }
+            Err(_) => self.child.kill().await?,
+        }
+        Ok(())
+    }
+
+    /// Resolves when the host ends without having been asked to.
+    pub(crate) async fn ended(&mut self) -> Result<()> {
+        let status = self.child.wait().await?;
+        bail!("the host ended with {status}")
+    }
+}

@@ -1,0 +1,73 @@
+//! The policy of this installation: the shipped simulation policy, narrowed to what was started.
+//!
+//! The expected values are computed from the outside, by the enclave program's `measure` command, from
+//! the bytes of the program and the model that are about to run; nothing is taken from the enclave's
+//! own word.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use tokio::process::Command;
+use vouchsafe_bundle::Policy;
+use vouchsafe_bundle::policy::{ModelReference, ReferenceDigests, ReferenceValue};
+use vouchsafe_verifier::encoding::Hex;
+
+const SIMULATED: &[u8] = include_bytes!("../../../policies/simulated.json");
+
+/// What `vouchsafe-enclave-sim measure` prints.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Expected {
+    /// The simulated launch digest.
+    pub(crate) measurement: Hex<48>,
+    /// SHA-256 of the simulated authority's root certificate.
+    pub(crate) root_sha256: Hex<32>,
+    /// Every model, with its manifest's digest.
+    pub(crate) models: Vec<ExpectedModel>,
+}
+
+/// One model that will be served.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExpectedModel {
+    pub(crate) name: String,
+    pub(crate) manifest: Hex<32>,
+}
+
+/// Asks the enclave program what it will measure to, without starting an enclave.
+pub(crate) async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Expected> {
+    let output = Command::new(enclave)
+        .arg("measure")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .with_context(|| format!("cannot start {}", enclave.display()))?;
+    if !output.status.success() {
+        bail!("the enclave program refused to be measured ({})", output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("the enclave program's measurements")
+}
+
+/// The simulation policy that accepts exactly this program, these models and this authority.
+pub(crate) fn policy(expected: &Expected) -> Result<Policy> {
+    let mut policy = Policy::parse(SIMULATED)?.with_simulated_root(expected.root_sha256.0)?;
+    policy = policy.with_measurement(ReferenceValue {
+        name: "the enclave program of this installation".into(),
+        computed: "vouchsafe-enclave-sim measure".into(),
+        digests: ReferenceDigests::SevSnp { measurement: expected.measurement },
+        valid_from: None,
+        valid_until: None,
+        revoked: None,
+    })?;
+    for model in &expected.models {
+        policy = policy.with_model(ModelReference {
+            name: model.name.clone(),
+            manifest: Some(model.manifest),
+            weights: None,
+        })?;
+    }
+    Ok(policy)
+}
