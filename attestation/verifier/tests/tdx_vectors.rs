@@ -1,5 +1,6 @@
 //! Every TDX vector is judged as its `expect.json` says: statuses, facts, windows, event logs.
 
+mod common;
 mod tdx_support;
 
 use serde_json::Value;

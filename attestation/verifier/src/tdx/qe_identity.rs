@@ -136,3 +136,6 @@ struct RawLevel {
 struct RawTcb {
     isvsvn: u16,
 }
+
+#[cfg(test)]
+mod tests;

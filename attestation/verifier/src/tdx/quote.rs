@@ -7,7 +7,7 @@
 use super::body::{TD_1_0_LEN, TD_1_5_LEN, TdReport};
 use super::error::{Error, SurplusBytes};
 use super::qe_report::{ENCLAVE_REPORT_LEN, EnclaveReport};
-use super::reader::Reader;
+use super::reader::{Errors, Reader};
 
 /// Longest accepted quote, padding included. Real ones are 5 KB; the kernel hands out 8 KB buffers.
 pub const QUOTE_LEN_MAX: usize = 64 * 1024;
@@ -16,6 +16,8 @@ pub const QUOTE_LEN_MAX: usize = 64 * 1024;
 pub const TEE_TYPE_TDX: u32 = 0x81;
 /// Attestation key type 2: ECDSA-256 with curve P-256, the only one Intel's quoting enclave uses.
 pub const KEY_TYPE_ECDSA_P256: u16 = 2;
+
+const ERRORS: Errors = Errors { truncated: Error::QuoteTruncated, length: Error::QuoteLength };
 
 const BODY_TYPE_TD_1_0: u16 = 2;
 const BODY_TYPE_TD_1_5: u16 = 3;
@@ -86,7 +88,7 @@ impl<'a> Quote<'a> {
         if bytes.len() > QUOTE_LEN_MAX {
             return Err(Error::QuoteTooLong { len: bytes.len(), max: QUOTE_LEN_MAX });
         }
-        let mut reader = Reader::new(bytes, Error::QuoteTruncated);
+        let mut reader = Reader::new(bytes, ERRORS);
         let mut header = Header::read(&mut reader)?;
         let report = match header.version {
             4 => TdReport::read_1_0(&mut reader)?,
@@ -101,13 +103,13 @@ impl<'a> Quote<'a> {
         let signed = bytes.get(..bytes.len().saturating_sub(unread)).unwrap_or_default();
 
         let len = reader.u32("signature data length")?;
-        let data = reader.take_u32("signature data", len)?;
+        let data = reader.take_sized("signature data", len)?;
         let trailing = TrailingBytes {
             count: reader.rest().len(),
             all_zero: reader.rest().iter().all(|byte| *byte == 0),
         };
 
-        let mut data = Reader::new(data, Error::QuoteTruncated);
+        let mut data = Reader::new(data, ERRORS);
         let signature = data.array("quote signature")?;
         let attestation_key = data.array("attestation key")?;
         let certification = read_certification(&mut data)?;
@@ -207,7 +209,7 @@ struct Certification<'a> {
 fn read_certification<'a>(reader: &mut Reader<'a>) -> Result<Certification<'a>, Error> {
     let kind = reader.u16("certification data type")?;
     let len = reader.u32("certification data length")?;
-    Ok(Certification { kind, data: reader.take_u32("certification data", len)? })
+    Ok(Certification { kind, data: reader.take_sized("certification data", len)? })
 }
 
 impl<'a> QeCertification<'a> {
@@ -215,12 +217,12 @@ impl<'a> QeCertification<'a> {
         if outer.kind != CERTIFICATION_QE_REPORT {
             return Err(Error::CertificationType { kind: outer.kind, expected: CERTIFICATION_QE_REPORT });
         }
-        let mut reader = Reader::new(outer.data, Error::QuoteTruncated);
+        let mut reader = Reader::new(outer.data, ERRORS);
         let report_bytes = reader.take("QE report", ENCLAVE_REPORT_LEN)?;
-        let report = EnclaveReport::read(&mut Reader::new(report_bytes, Error::QuoteTruncated))?;
+        let report = EnclaveReport::read(&mut Reader::new(report_bytes, ERRORS))?;
         let report_signature = reader.array("QE report signature")?;
         let auth_len = reader.u16("QE authentication data length")?;
-        let auth_data = reader.take("QE authentication data", auth_len.into())?;
+        let auth_data = reader.take_sized("QE authentication data", auth_len)?;
         let inner = read_certification(&mut reader)?;
         filled("QE report certification data", &reader)?;
         // Types 1 to 4 name the PCK without carrying its chain; the collateral must bring it then.

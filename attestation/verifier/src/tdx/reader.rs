@@ -6,13 +6,22 @@ use super::error::{Error, Truncated};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    truncated: fn(Truncated) -> Error,
+    errors: Errors,
+}
+
+/// The errors of what is being read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Errors {
+    /// A field goes beyond the end.
+    pub(super) truncated: fn(Truncated) -> Error,
+    /// A length field tells of more than there is.
+    pub(super) length: fn(Truncated) -> Error,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from `bytes`; running out of them is the error that `truncated` makes.
-    pub(super) fn new(bytes: &'a [u8], truncated: fn(Truncated) -> Error) -> Self {
-        Self { rest: bytes, truncated }
+    /// Reads from `bytes`; running out of them is one of `errors`.
+    pub(super) fn new(bytes: &'a [u8], errors: Errors) -> Self {
+        Self { rest: bytes, errors }
     }
 
     /// What has not been read yet.
@@ -20,26 +29,39 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    /// The next `len` bytes.
+    /// The next `len` bytes, a number that the layout fixes.
     pub(super) fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], Error> {
+        self.split(field, len, self.errors.truncated)
+    }
+
+    /// The next `len` bytes, a number from a length field.
+    pub(super) fn take_sized(
+        &mut self,
+        field: &'static str,
+        len: impl TryInto<usize>,
+    ) -> Result<&'a [u8], Error> {
+        // A length that does not fit the address space does not fit the buffer either.
+        self.split(field, len.try_into().unwrap_or(usize::MAX), self.errors.length)
+    }
+
+    fn split(
+        &mut self,
+        field: &'static str,
+        len: usize,
+        error: fn(Truncated) -> Error,
+    ) -> Result<&'a [u8], Error> {
         let Some((head, rest)) = self.rest.split_at_checked(len) else {
-            return Err((self.truncated)(Truncated { field, needed: len, available: self.rest.len() }));
+            return Err(error(Truncated { field, needed: len, available: self.rest.len() }));
         };
         self.rest = rest;
         Ok(head)
-    }
-
-    /// The next `len` bytes, where `len` is a length field of 32 bits.
-    pub(super) fn take_u32(&mut self, field: &'static str, len: u32) -> Result<&'a [u8], Error> {
-        // A length that does not fit the address space does not fit the buffer either.
-        self.take(field, usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     /// The next `N` bytes, copied.
     pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Error> {
         let available = self.rest.len();
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
-            return Err((self.truncated)(Truncated { field, needed: N, available }));
+            return Err((self.errors.truncated)(Truncated { field, needed: N, available }));
         };
         self.rest = rest;
         Ok(*head)

@@ -328,3 +328,6 @@ struct RawTcb {
 struct RawComponent {
     svn: u8,
 }
+
+#[cfg(test)]
+mod tests;

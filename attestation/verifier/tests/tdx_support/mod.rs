@@ -2,13 +2,17 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod dcap;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::tdx::{self, VerifiedTdx};
 use vouchsafe_verifier::{Error, TdxCollateral, TrustRoots, UnixSeconds};
+
+use crate::common::fixtures;
 
 /// One folder of the TDX vectors.
 pub(crate) struct Case {
@@ -71,7 +75,7 @@ impl Appraisal {
 
 /// All TDX vectors, or `None` (said aloud) where the fixtures are absent and CI does not ask for them.
 pub(crate) fn cases() -> Option<Vec<Case>> {
-    let folder = fixtures()?.join("vectors/tdx");
+    let folder = fixtures("TDX vectors")?.join("vectors/tdx");
     let mut cases: Vec<Case> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -91,17 +95,6 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
 /// One TDX vector.
 pub(crate) fn case(id: &str) -> Option<Case> {
     Some(cases()?.into_iter().find(|case| case.id == id).unwrap_or_else(|| panic!("no vector {id}")))
-}
-
-fn fixtures() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("VOUCHSAFE_FIXTURES").map_or_else(beside, PathBuf::from);
-    if folder.join("vectors/tdx").is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "no fixtures at {}", folder.display());
-    eprintln!("NOT RUN: no fixtures at {}", folder.display());
-    None
 }
 
 /// Verifies under Intel's root.

@@ -9,6 +9,7 @@ impl Error {
         match self {
             Self::QuoteTooLong { .. } => "tdx_quote_too_long",
             Self::QuoteTruncated(_) => "tdx_quote_truncated",
+            Self::QuoteLength(_) => "tdx_quote_length",
             Self::QuoteVersion { .. } => "tdx_quote_version",
             Self::TeeType { .. } => "tdx_tee_type",
             Self::KeyType { .. } => "tdx_key_type",

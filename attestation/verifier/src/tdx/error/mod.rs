@@ -23,9 +23,12 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The quote ends before a field does, or a length field says more than is there.
+    /// The quote ends before a field does.
     #[error("quote is truncated: {0}")]
     QuoteTruncated(Truncated),
+    /// A length field of the quote says more than is there.
+    #[error("length field of the quote: {0}")]
+    QuoteLength(Truncated),
     /// The quote's version is neither 4 nor 5.
     #[error("quote version {version} is not a TDX quote's, expected 4 or 5")]
     QuoteVersion {
@@ -262,7 +265,7 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The event log ends before a field does.
+    /// The event log ends before a field does, or a length field says more than is there.
     #[error("event log is truncated: {0}")]
     EventLogTruncated(Truncated),
     /// The event log is not one that is understood here.

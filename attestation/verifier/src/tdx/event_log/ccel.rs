@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 
 use super::{EV_NO_ACTION, EVENTS_MAX, RawEvent};
 use crate::tdx::error::Error;
-use crate::tdx::reader::Reader;
+use crate::tdx::reader::{Errors, Reader};
 
 const SPEC_ID_SIGNATURE: &[u8; 16] = b"Spec ID Event03\0";
 const TPM_ALG_SHA384: u16 = 0x000c;
 const SHA384_LEN: u16 = 48;
 /// More hash algorithms than this in one log is no firmware's doing.
 const ALGORITHMS_MAX: u32 = 8;
+
+const ERRORS: Errors = Errors { truncated: Error::EventLogTruncated, length: Error::EventLogTruncated };
 
 /// What fills the area after the last event.
 const PADDING: [u8; 2] = [0xff, 0x00];
@@ -28,7 +30,7 @@ struct Algorithm {
 
 /// Reads all events of a CCEL area.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<RawEvent>, Error> {
-    let mut reader = Reader::new(bytes, Error::EventLogTruncated);
+    let mut reader = Reader::new(bytes, ERRORS);
     let algorithms = read_header_event(&mut reader)?;
     let mut events = Vec::new();
     while !is_padding(reader.rest()) {
@@ -57,7 +59,7 @@ fn read_header_event(reader: &mut Reader<'_>) -> Result<Vec<Algorithm>, Error> {
     }
     reader.take("header event digest", 20)?;
     let len = reader.u32("header event length")?;
-    let mut spec = Reader::new(reader.take_u32("header event", len)?, Error::EventLogTruncated);
+    let mut spec = Reader::new(reader.take_sized("header event", len)?, ERRORS);
     if spec.array("specification id signature")? != *SPEC_ID_SIGNATURE {
         return Err(malformed("not a TCG crypto-agile log"));
     }
@@ -81,7 +83,7 @@ fn read_header_event(reader: &mut Reader<'_>) -> Result<Vec<Algorithm>, Error> {
         return Err(malformed("no SHA-384 digests, which RTMRs are extended with"));
     }
     let [vendor_len] = spec.array("vendor information length")?;
-    spec.take("vendor information", vendor_len.into())?;
+    spec.take_sized("vendor information", vendor_len)?;
     if !spec.rest().is_empty() {
         return Err(malformed("bytes after the header event's content"));
     }
@@ -93,7 +95,7 @@ fn read_event(reader: &mut Reader<'_>, algorithms: &[Algorithm]) -> Result<RawEv
     let event_type = reader.u32("event type")?;
     let digest = read_digests(reader, algorithms)?;
     let len = reader.u32("event length")?;
-    let content = reader.take_u32("event", len)?.to_vec();
+    let content = reader.take_sized("event", len)?.to_vec();
     let rtmr = match (event_type, register) {
         (EV_NO_ACTION, _) => None,
         (_, 1) => Some(0),

@@ -1,0 +1,365 @@
+//! Certificates: roots, both chains, what the PCK certificate says of its platform (34).
+
+use vouchsafe_simulator::intel::{IntelIssuer, PckCa, certificate, encode_sgx_entries, oid};
+use vouchsafe_simulator::x509::{CertificateSpec, Extension, Validity, standard};
+use vouchsafe_simulator::{der, pem};
+use vouchsafe_verifier::{TrustRoots, UnixSeconds};
+
+use crate::world::{AT, Change, ENDORSED, Expected, Row, World, in_collateral, in_machine, in_quote, row};
+
+const DAY: u64 = 86_400;
+/// Over before evidence is judged.
+const PAST: Validity = Validity { not_before: UnixSeconds(AT.0 - 9 * DAY), not_after: UnixSeconds(AT.0 - 1) };
+/// Starts after evidence is judged.
+const FUTURE: Validity =
+    Validity { not_before: UnixSeconds(AT.0 + 1), not_after: UnixSeconds(AT.0 + 9 * DAY) };
+const PLATFORM_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Platform);
+const PROCESSOR_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Processor);
+
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = roots();
+    rows.extend(pck_chain());
+    rows.extend(tcb_signing_chain());
+    rows.extend(sgx_extension());
+    rows
+}
+
+/// A row with another PCK chain: of these certificates, in DER.
+fn chain(what: &str, ders: impl Fn(&World) -> Vec<Vec<u8>> + 'static, code: &'static str) -> Row {
+    in_machine(34, what, move |w, m| *m.pck_chain_mut() = to_pem(&ders(w)), code)
+}
+
+fn to_pem(ders: &[Vec<u8>]) -> String {
+    pem::certificates(&ders.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// A row whose PCK certificate says something else.
+fn in_pck(what: &str, change: fn(&mut CertificateSpec), code: &'static str) -> Row {
+    chain(what, move |w| w.pck_chain(change, |_| {}), code)
+}
+
+/// A row whose PCK CA certificate says something else.
+fn in_ca(what: &str, change: fn(&mut CertificateSpec), code: &'static str) -> Row {
+    chain(what, move |w| w.pck_chain(|_| {}, change), code)
+}
+
+fn roots() -> Vec<Row> {
+    vec![
+        row(34, "no root believed", Change::Roots(TrustRoots::none()), Expected::Code("root_not_trusted")),
+        row(
+            34,
+            "only Intel's root believed",
+            Change::Roots(TrustRoots::vendor_pinned()),
+            Expected::Code("root_not_trusted"),
+        ),
+        chain("a stranger's chain, with a root of Intel's name", |w| w.strangers_chain(), "root_not_trusted"),
+        chain(
+            "a stranger's chain, without its root",
+            |w| w.strangers_chain()[..2].to_vec(),
+            "certificate_signature_invalid",
+        ),
+        chain(
+            "a stranger's PCK under the right CA",
+            |w| {
+                let mut chain = w.pck_chain(|_| {}, |_| {});
+                chain[0] = w.strangers_chain()[0].clone();
+                chain
+            },
+            "certificate_signature_invalid",
+        ),
+        chain("the leaf alone", |w| w.pck_chain(|_| {}, |_| {})[..1].to_vec(), "tdx_chain_length"),
+        chain(
+            "four certificates",
+            |w| [w.pck_chain(|_| {}, |_| {}), vec![w.authority.root_der().to_vec()]].concat(),
+            "pem_malformed",
+        ),
+        chain(
+            "without the CA",
+            |w| vec![w.pck_chain(|_| {}, |_| {})[0].clone(), w.authority.root_der().to_vec()],
+            "tdx_pck_ca_type",
+        ),
+        chain(
+            "from root to leaf",
+            |w| w.pck_chain(|_| {}, |_| {}).into_iter().rev().collect(),
+            "root_not_trusted",
+        ),
+        chain("no certificate", |_| Vec::new(), "pem_malformed"),
+        chain(
+            "bytes after a certificate",
+            |w| {
+                let mut chain = w.pck_chain(|_| {}, |_| {});
+                chain[0].push(0);
+                chain
+            },
+            "certificate_malformed",
+        ),
+        in_quote(
+            34,
+            "no chain in the quote and none in the collateral",
+            |_, _, q| q.inner_certification_type = 3,
+            "tdx_pck_chain_missing",
+        ),
+    ]
+}
+
+fn pck_chain() -> Vec<Row> {
+    let rename =
+        |name: &'static str| move |spec: &mut CertificateSpec| spec.subject = certificate::name(name);
+    vec![
+        in_pck("expired PCK", |c| c.validity = PAST, "certificate_expired"),
+        in_pck("PCK not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        in_pck(
+            "a PCK that is a CA",
+            |c| replace(c, standard::basic_constraints(true, None)),
+            "certificate_leaf_is_ca",
+        ),
+        in_pck(
+            "a PCK of another name",
+            |c| c.subject = certificate::name("Intel SGX TCB Signing"),
+            "tdx_pck_name",
+        ),
+        in_pck(
+            "a PCK with an unknown critical extension",
+            |c| c.extensions.push(Extension::critical(oid::CONFIGURATION, der::null())),
+            "certificate_extension_critical_unknown",
+        ),
+        in_pck(
+            "an extension twice",
+            |c| assert!(c.duplicate_extension(standard::KEY_USAGE)),
+            "certificate_extension_duplicate",
+        ),
+        in_pck(
+            "a PCK that names another issuer",
+            |c| c.issuer = certificate::name("Intel SGX PCK Processor CA"),
+            "certificate_issuer_mismatch",
+        ),
+        in_ca("expired CA", |c| c.validity = PAST, "certificate_expired"),
+        in_ca("CA not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        chain(
+            "a CA of another name",
+            move |w| w.pck_chain(|_| {}, rename("Intel SGX PCK Client CA")),
+            "tdx_pck_ca_type",
+        ),
+        chain(
+            "the TCB signer in place of the CA",
+            |w| {
+                let mut chain = w.pck_chain(|_| {}, |_| {});
+                chain[1] = w.authority.certificate_der(IntelIssuer::TcbSigning).to_vec();
+                chain
+            },
+            "tdx_pck_ca_type",
+        ),
+        chain(
+            "the Processor CA in place of the Platform CA",
+            |w| {
+                let mut chain = w.pck_chain(|_| {}, |_| {});
+                chain[1] = w.authority.certificate_der(PROCESSOR_CA).to_vec();
+                chain
+            },
+            "certificate_issuer_mismatch",
+        ),
+        in_ca(
+            "a CA that is none",
+            |c| replace(c, standard::basic_constraints(false, None)),
+            "certificate_issuer_not_ca",
+        ),
+        in_ca(
+            "a CA without basicConstraints",
+            |c| assert_eq!(c.remove_extension(standard::BASIC_CONSTRAINTS), 1),
+            "certificate_issuer_not_ca",
+        ),
+        in_ca(
+            "a CA that may not sign certificates",
+            |c| replace(c, standard::key_usage(1, 0x02)),
+            "certificate_issuer_key_usage",
+        ),
+        in_ca(
+            "a CA without keyUsage",
+            |c| assert_eq!(c.remove_extension(standard::KEY_USAGE), 1),
+            "certificate_issuer_key_usage",
+        ),
+        row(
+            34,
+            "expired root",
+            Change::At(UnixSeconds(ENDORSED.0 + 40 * 366 * DAY)),
+            Expected::Code("certificate_expired"),
+        ),
+    ]
+}
+
+/// Puts an extension in place of the one with its OID.
+fn replace(spec: &mut CertificateSpec, extension: Extension) {
+    let oid = extension.oid;
+    *spec.extension_mut(oid).unwrap() = extension;
+}
+
+fn tcb_signing_chain() -> Vec<Row> {
+    // Both documents' chains are the same text, so one change would go to both; each is changed alone.
+    let in_signer = |what: &str, change: fn(&mut CertificateSpec), code| {
+        in_collateral(
+            34,
+            format!("TCB signer: {what}"),
+            move |w, c| {
+                let signer = w.changed_ca(IntelIssuer::TcbSigning, change);
+                c.tcb_info_issuer_chain = pem::certificates(&[&signer, w.authority.root_der()]);
+            },
+            code,
+        )
+    };
+    vec![
+        in_signer("expired", |c| c.validity = PAST, "certificate_expired"),
+        in_signer("not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        in_signer(
+            "of another name",
+            |c| c.subject = certificate::name("Intel SGX PCK Certificate"),
+            "tdx_tcb_signing_name",
+        ),
+        in_signer("a CA", |c| replace(c, standard::basic_constraints(true, None)), "certificate_leaf_is_ca"),
+        in_collateral(
+            34,
+            "TCB signer: a stranger's, with a root of Intel's name",
+            |w, c| c.tcb_info_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
+            "root_not_trusted",
+        ),
+        in_collateral(
+            34,
+            "TCB signer: a stranger's, without its root",
+            |w, c| {
+                c.tcb_info_issuer_chain =
+                    pem::certificates(&[w.stranger.certificate_der(IntelIssuer::TcbSigning)]);
+            },
+            "certificate_signature_invalid",
+        ),
+        in_collateral(
+            34,
+            "QE identity's signer: a stranger's",
+            |w, c| c.qe_identity_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
+            "root_not_trusted",
+        ),
+        in_collateral(
+            34,
+            "TCB signer: a PCK CA",
+            |w, c| c.tcb_info_issuer_chain = w.authority.issuer_chain(PLATFORM_CA),
+            "tdx_tcb_signing_name",
+        ),
+    ]
+}
+
+fn sgx_extension() -> Vec<Row> {
+    let mut rows = vec![
+        in_pck(
+            "no SGX extension",
+            |c| assert_eq!(c.remove_extension(oid::SGX_EXTENSIONS), 1),
+            "tdx_pck_extension_missing",
+        ),
+        in_pck(
+            "an SGX extension of garbage",
+            |c| c.extension_mut(oid::SGX_EXTENSIONS).unwrap().value = vec![0x30, 1],
+            "tdx_pck_extension_malformed",
+        ),
+    ];
+    for (name, field) in [
+        ("PPID", oid::PPID),
+        ("TCB", oid::TCB),
+        ("PCEID", oid::PCE_ID),
+        ("FMSPC", oid::FMSPC),
+        ("SGX type", oid::SGX_TYPE),
+    ] {
+        rows.push(in_entries(
+            &format!("{name} missing"),
+            false,
+            move |e| e.retain(|(o, _)| *o != field),
+            "tdx_pck_extension_missing",
+        ));
+        rows.push(in_entries(
+            &format!("{name} twice"),
+            false,
+            move |e| e.extend(e.iter().find(|(o, _)| *o == field).cloned()),
+            "tdx_pck_extension_duplicate",
+        ));
+        rows.push(in_entries(
+            &format!("{name} malformed"),
+            false,
+            move |e| {
+                e.iter_mut()
+                    .filter(|(o, _)| *o == field)
+                    .for_each(|(_, value)| *value = der::octet_string(&[1; 5]));
+            },
+            "tdx_pck_extension_malformed",
+        ));
+    }
+    for field in (1..=16).map(oid::component).chain([oid::PCESVN, oid::CPUSVN]) {
+        rows.push(in_entries(
+            &format!("{field} missing"),
+            true,
+            move |e| e.retain(|(o, _)| *o != field),
+            "tdx_pck_extension_missing",
+        ));
+        rows.push(in_entries(
+            &format!("{field} twice"),
+            true,
+            move |e| e.extend(e.iter().find(|(o, _)| *o == field).cloned()),
+            "tdx_pck_extension_duplicate",
+        ));
+    }
+    rows.push(in_entries(
+        "an SGX type beyond the known",
+        false,
+        |e| {
+            e.iter_mut()
+                .filter(|(o, _)| *o == oid::SGX_TYPE)
+                .for_each(|(_, value)| *value = der::enumerated(3));
+        },
+        "tdx_pck_extension_malformed",
+    ));
+    rows.push(in_entries(
+        "components that disagree with CPUSVN",
+        true,
+        |e| {
+            e.iter_mut()
+                .filter(|(o, _)| *o == oid::component(7))
+                .for_each(|(_, value)| *value = der::integer_u64(9));
+        },
+        "tdx_pck_extension_malformed",
+    ));
+    rows.push(in_entries(
+        "PCESVN above 16 bits",
+        true,
+        |e| {
+            e.iter_mut()
+                .filter(|(o, _)| *o == oid::PCESVN)
+                .for_each(|(_, value)| *value = der::integer_u64(65_536));
+        },
+        "tdx_pck_extension_malformed",
+    ));
+    rows
+}
+
+/// A row that changes the entries of the SGX extension, or of its TCB list.
+fn in_entries(
+    what: &str,
+    in_tcb: bool,
+    change: impl Fn(&mut Vec<vouchsafe_simulator::intel::SgxEntry>) + 'static,
+    code: &'static str,
+) -> Row {
+    chain(
+        &format!("SGX extension: {what}"),
+        move |w| {
+            let facts = w.spec(crate::world::Base::V4).facts;
+            let mut entries = facts.entries();
+            if in_tcb {
+                let mut tcb = facts.tcb_entries();
+                change(&mut tcb);
+                entries
+                    .iter_mut()
+                    .filter(|(o, _)| *o == oid::TCB)
+                    .for_each(|(_, v)| *v = encode_sgx_entries(&tcb));
+            } else {
+                change(&mut entries);
+            }
+            let value = encode_sgx_entries(&entries);
+            w.pck_chain(|c| c.extension_mut(oid::SGX_EXTENSIONS).unwrap().value = value.clone(), |_| {})
+        },
+        code,
+    )
+}

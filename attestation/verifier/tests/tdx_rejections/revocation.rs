@@ -1,0 +1,171 @@
+//! Revocation: who is revoked, and which lists say so (35 to 37).
+
+use vouchsafe_simulator::der;
+use vouchsafe_simulator::intel::certificate::revoked;
+use vouchsafe_simulator::intel::{IntelIssuer, PckCa, oid};
+use vouchsafe_simulator::x509::{CrlSpec, Extension, standard};
+use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::encoding::to_hex;
+use vouchsafe_verifier::x509::Certificate;
+
+use crate::world::{AT, ENDORSED, Row, World, in_collateral, in_machine};
+
+const DAY: u64 = 86_400;
+const PLATFORM_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Platform);
+const PROCESSOR_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Processor);
+
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = revocations();
+    rows.extend(lists());
+    rows
+}
+
+fn revocations() -> Vec<Row> {
+    let serial = |der: &[u8]| Certificate::parse(der).unwrap().serial().to_vec();
+    let by_root = |what: &str, whose: IntelIssuer| {
+        in_machine(
+            35,
+            what,
+            move |w, m| {
+                let entry = revoked(&serial(w.authority.certificate_der(whose)), ENDORSED);
+                m.collateral_mut().root_crl.revoked.push(entry);
+            },
+            "certificate_revoked",
+        )
+    };
+    let pck_serial = move |w: &World| serial(&w.pck_chain(|_| {}, |_| {})[0]);
+    vec![
+        in_machine(
+            35,
+            "revoked PCK",
+            move |w, m| {
+                m.collateral_mut().pck_crl.revoked.push(revoked(&pck_serial(w), ENDORSED));
+            },
+            "certificate_revoked",
+        ),
+        in_machine(
+            35,
+            "PCK to be revoked tomorrow",
+            move |w, m| {
+                m.collateral_mut().pck_crl.revoked.push(revoked(&pck_serial(w), UnixSeconds(AT.0 + DAY)));
+            },
+            "certificate_revoked",
+        ),
+        in_machine(
+            35,
+            "revoked PCK among others",
+            move |w, m| {
+                let list = &mut m.collateral_mut().pck_crl.revoked;
+                list.extend((1..=200u8).map(|n| revoked(&[n; 20], ENDORSED)));
+                list.insert(100, revoked(&pck_serial(w), ENDORSED));
+            },
+            "certificate_revoked",
+        ),
+        by_root("revoked PCK CA", PLATFORM_CA),
+        by_root("revoked TCB signer", IntelIssuer::TcbSigning),
+        by_root("revoked root", IntelIssuer::Root),
+        in_collateral(
+            36,
+            "the Processor CA's list",
+            |w, c| {
+                let spec = w.authority.crl_spec(PROCESSOR_CA, ENDORSED, UnixSeconds(AT.0 + DAY));
+                c.pck_crl = to_hex(&w.authority.sign_crl(PROCESSOR_CA, &spec).unwrap());
+            },
+            "crl_issuer_mismatch",
+        ),
+        in_collateral(
+            36,
+            "the root's list as the PCK CA's",
+            |_, c| c.pck_crl = c.root_ca_crl.clone(),
+            "crl_issuer_mismatch",
+        ),
+        in_collateral(
+            36,
+            "the PCK CA's list as the root's",
+            |_, c| c.root_ca_crl = c.pck_crl.clone(),
+            "crl_issuer_mismatch",
+        ),
+    ]
+}
+
+fn lists() -> Vec<Row> {
+    let mut rows = vec![
+        in_collateral(37, "no root list", |_, c| c.root_ca_crl.clear(), "tdx_crl_missing"),
+        in_collateral(37, "no PCK list", |_, c| c.pck_crl.clear(), "tdx_crl_missing"),
+        in_collateral(
+            37,
+            "a list that is not hexadecimal",
+            |_, c| c.pck_crl.push('x'),
+            "tdx_collateral_encoding",
+        ),
+        in_collateral(
+            37,
+            "a list of 2 MiB",
+            |_, c| c.pck_crl = "00".repeat(2 << 20),
+            "tdx_collateral_encoding",
+        ),
+        in_collateral(
+            37,
+            "a PCK list signed by a stranger",
+            |w, c| {
+                let spec = w.authority.crl_spec(PLATFORM_CA, ENDORSED, UnixSeconds(AT.0 + DAY));
+                c.pck_crl = to_hex(&w.stranger.sign_crl(PLATFORM_CA, &spec).unwrap());
+            },
+            "crl_signature_invalid",
+        ),
+        in_collateral(
+            37,
+            "a root list signed by the PCK CA",
+            |w, c| {
+                let spec = w.authority.crl_spec(IntelIssuer::Root, ENDORSED, UnixSeconds(AT.0 + DAY));
+                c.root_ca_crl = to_hex(&w.authority.sign_crl(PLATFORM_CA, &spec).unwrap());
+            },
+            "crl_signature_invalid",
+        ),
+    ];
+    let scope =
+        |inner: Vec<u8>| Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
+    type ListChange = Box<dyn Fn(&mut CrlSpec)>;
+    let changes: Vec<(&str, &str, fn() -> ListChange)> = vec![
+        ("expired", "crl_stale", || Box::new(|l| l.next_update = Some(UnixSeconds(AT.0 - 1)))),
+        ("of tomorrow", "crl_future", || Box::new(|l| l.this_update = UnixSeconds(AT.0 + 1))),
+        ("without an end", "crl_without_next_update", || Box::new(|l| l.next_update = None)),
+        ("with an unknown critical extension", "certificate_extension_critical_unknown", || {
+            Box::new(|l| l.extensions.push(Extension::critical(oid::CONFIGURATION, der::null())))
+        }),
+    ];
+    for (what, code, change) in changes {
+        let (for_root, for_pck) = (change(), change());
+        rows.push(in_machine(
+            37,
+            format!("root list {what}"),
+            move |_, m| for_root(&mut m.collateral_mut().root_crl),
+            code,
+        ));
+        rows.push(in_machine(
+            37,
+            format!("PCK list {what}"),
+            move |_, m| for_pck(&mut m.collateral_mut().pck_crl),
+            code,
+        ));
+    }
+    for (what, inner) in [
+        ("of some reasons: none (an empty bit string)", der::context_primitive(3, &[])),
+        ("of some reasons", der::context_primitive(3, &[1, 0x40])),
+        ("of users' certificates only", der::context_primitive(1, &[0xff])),
+        ("of CAs' certificates only", der::context_primitive(2, &[0xff])),
+        ("that is indirect", der::context_primitive(4, &[0xff])),
+        ("of attribute certificates", der::context_primitive(5, &[0xff])),
+    ] {
+        let extension = scope(inner);
+        rows.push(in_machine(
+            37,
+            format!("PCK list {what}"),
+            move |_, m| {
+                m.collateral_mut().pck_crl.extensions.push(extension.clone());
+            },
+            "crl_scope",
+        ));
+    }
+    rows
+}

@@ -1,0 +1,73 @@
+//! A second opinion on every row: the crate `dcap-qvl` judges the same minted evidence.
+//!
+//! It never sees the event log or another set of roots, so rows about those are left out. Where it
+//! accepts what we refuse, or refuses what we leave to policies, the difference is recorded below with
+//! its reason; an unrecorded difference fails, and so does a record of one that no longer occurs.
+
+use std::collections::BTreeSet;
+
+use crate::dcap::theirs;
+use crate::world::{Change, Expected, Row, World};
+
+/// Codes of ours for evidence that `dcap-qvl` accepts.
+const ACCEPTED_THERE: &[&str] = &[];
+
+/// What `dcap-qvl` has only an error for, by a part of its text.
+const REFUSED_THERE: &[&str] = &[
+    // A platform below every level: a status here, so that the claims can be shown with it.
+    "No matching TCB level found",
+    // The same of the TDX module.
+    "is below minimum required from TDX module TCB levels",
+    // A status like the others here; every policy in the repository refuses it.
+    "TCB status is invalid: Revoked",
+    // Attributes are policies' business here.
+    "SEPT_VE_DISABLE is not enabled",
+    "TD migration is enabled",
+];
+
+/// Rows whose status differs: `dcap-qvl` lets a current TCB (TEE_TCB_SVN2) count only where it is better
+/// than the TCB at launch, or revoked; here a worse one counts as it is.
+const STATUS_DIFFERS: &[&str] = &["OutOfDate here, UpToDate there"];
+
+pub(crate) fn compare(rows: &[Row]) {
+    let world = World::new();
+    let (mut accepted, mut refused, mut differs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut wrong = Vec::new();
+    for row in rows {
+        if matches!(row.change, Change::Roots(_) | Change::EventLog(_)) || is_replay(row) {
+            continue;
+        }
+        let minted = world.mint_changed(row.base, &row.change);
+        let theirs = theirs(&minted.quote, &minted.collateral, minted.at, Some(world.authority.root_der()));
+        match (minted.verify(), theirs) {
+            (Err(_), Err(_)) => {}
+            (Ok(ours), Ok((status, _))) if ours.tcb().status().as_str() == status => {}
+            (Err(ours), Ok(_)) => {
+                accepted.insert(ours.code().to_owned());
+            }
+            (Ok(_), Err(why)) => match REFUSED_THERE.iter().find(|known| why.contains(**known)) {
+                Some(known) => {
+                    refused.insert(*known);
+                }
+                None => wrong.push(format!("({}) {}: dcap-qvl refuses: {why}", row.clause, row.what)),
+            },
+            (Ok(ours), Ok((status, _))) => {
+                let statuses = format!("{} here, {status} there", ours.tcb().status());
+                if row.clause == 47 && STATUS_DIFFERS.contains(&statuses.as_str()) {
+                    differs.insert(statuses);
+                } else {
+                    wrong.push(format!("({}) {}: {statuses}", row.clause, row.what));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), ACCEPTED_THERE);
+    assert_eq!(differs.iter().map(String::as_str).collect::<Vec<_>>(), STATUS_DIFFERS);
+    assert_eq!(refused, REFUSED_THERE.iter().copied().collect());
+}
+
+/// Whether the row's refusal comes from the event log alone.
+fn is_replay(row: &Row) -> bool {
+    matches!(row.expected, Expected::Code("tdx_event_log_replay"))
+}
