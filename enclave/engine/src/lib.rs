@@ -8,6 +8,13 @@
 //! from its surroundings: the date that a chat template may print, and the seed of a request, are
 //! arguments. Everything read from a model file is treated as hostile.
 //!
+//! # Reproducibility
+//! A request's tokens are determined by the weights, the prompt, the parameters, the seed, the engine's
+//! version, [`EngineOptions::prefill_chunk`] and [`Arithmetic`]; what else runs at the same time
+//! changes nothing. Different processors may still round differently: the tensor library chooses its
+//! kernels by what the processor offers. Sampling itself is exact everywhere.
+//!
+//! # Example
 //! ```no_run
 //! use std::ops::ControlFlow;
 //! use vouchsafe_engine::{
@@ -66,7 +73,7 @@ pub use engine::{Engine, EngineOptions, JobHandle, Load, Sink};
 pub use error::{ComputeError, EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
 pub use identity::{EngineVersion, ModelIdentity};
 pub use json::Json;
-pub use model::{LoadOptions, Model, Progress};
+pub use model::{Arithmetic, LoadOptions, Model, Progress};
 pub use request::{
     Event, Finish, FinishReason, GenerateRequest, StopStrings, TextDelta, Timing, TokenInfo, TopToken, Usage,
 };

@@ -39,8 +39,9 @@ pub struct EngineOptions {
     pub kv_tokens_max: usize,
     /// Prompt tokens that are read in one step. It is part of what determines the result's last bits.
     pub prefill_chunk: usize,
-    /// Threads for matrix products in floats; 0 means one per core. The quantised products of the
-    /// tensor library have threads of their own, one per physical core, and no setting.
+    /// Threads for what is computed in floats; 0 means one per core, and one in all for small models
+    /// (see [`Arithmetic`](crate::Arithmetic)). The tensor library's integer products have threads of
+    /// their own, one per physical core; only its environment variable `CANDLE_NUM_THREADS` sets them.
     pub threads: usize,
 }
 

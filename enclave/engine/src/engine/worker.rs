@@ -114,8 +114,9 @@ pub(super) fn start(
     options: EngineOptions,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<()>, StartError> {
+    let small = options.threads == 0 && model.expanded;
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
+        .num_threads(if small { 1 } else { options.threads })
         .thread_name(|number| format!("engine-{number}"))
         .build()
         .map_err(|error| StartError::Threads(error.to_string()))?;

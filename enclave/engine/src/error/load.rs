@@ -156,6 +156,12 @@ pub enum LoadError {
         /// What the tensor library said.
         problem: String,
     },
+    /// The weights lead to numbers that are none.
+    #[error("the weights are corrupt: {problem}")]
+    Weights {
+        /// What a trial computation came to.
+        problem: String,
+    },
     /// A tokenizer of an unknown kind.
     #[error("the tokenizer {found:?} is not supported ({key}); these are: {supported}")]
     UnsupportedTokenizer {
@@ -213,6 +219,7 @@ impl LoadError {
             Self::TensorUnexpected { .. } => "tensor-unexpected",
             Self::TensorShape { .. } => "tensor-shape",
             Self::Tensor { .. } => "tensor",
+            Self::Weights { .. } => "weights",
             Self::UnsupportedTokenizer { .. } => "unsupported-tokenizer",
             Self::Tokenizer { .. } => "tokenizer",
             Self::ChatTemplate { .. } => "chat-template",

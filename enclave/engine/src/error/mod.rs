@@ -139,10 +139,11 @@ pub enum TemplateError {
     /// The model's file has none.
     #[error("this model has no chat template")]
     Absent,
-    /// The template refused the conversation with `raise_exception`.
+    /// The template refused the conversation with `raise_exception`. Its words may quote the
+    /// conversation: they are for the client, not for logs.
     #[error("the model's chat template refuses this conversation: {0}")]
     Refused(String),
-    /// The template failed.
+    /// The template failed. The words may quote the conversation, as above.
     #[error("the model's chat template failed: {0}")]
     Failed(String),
     /// The conversation, or what the template made of it, is too large.
@@ -153,6 +154,34 @@ pub enum TemplateError {
         /// The bound.
         max: usize,
     },
+}
+
+impl SubmitError {
+    /// A stable word for logs and tests.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::QueueFull { .. } => "queue-full",
+            Self::PromptEmpty => "prompt-empty",
+            Self::PromptTooLong { .. } => "prompt-too-long",
+            Self::TokenOutOfRange { .. } => "token-out-of-range",
+            Self::TooManyLogprobs { .. } => "too-many-logprobs",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl TemplateError {
+    /// A stable word for logs and tests.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Absent => "template-absent",
+            Self::Refused(_) => "template-refused",
+            Self::Failed(_) => "template-failed",
+            Self::TooLarge { .. } => "template-too-large",
+        }
+    }
 }
 
 /// A computation that failed as a whole.

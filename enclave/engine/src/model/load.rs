@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
+use super::cache::KvCache;
 use super::config::Config;
-use super::forward::Transformer;
+use super::forward::{Transformer, Want};
 use super::weights::{Weights, check_directory};
 use super::{LoadOptions, Model, Progress};
 use crate::gguf::{DigestingReader, Header, Metadata, TensorInfo, TensorReader};
@@ -47,14 +48,29 @@ pub(super) fn read(
         chat_template_sha256: header.chat_template_sha256,
     };
     let tensors = TensorReader::new(&mut reader, header.tensors, header.data_offset)?;
-    let weights = Weights::read(&config, vocabulary, tensors)?;
+    let expand = options.arithmetic.expands(identity.parameters);
+    let weights = Weights::read(&config, vocabulary, tensors, expand)?;
     identity.file_sha256 = reader.finish()?;
-    Ok(Model {
-        identity,
-        transformer: Transformer { config, weights },
-        tokenizer: Arc::new(tokenizer),
-        chat_template,
-    })
+    let transformer = Transformer { config, weights };
+    try_out(&transformer)?;
+    Ok(Model { identity, transformer, tokenizer: Arc::new(tokenizer), chat_template, expanded: expand })
+}
+
+/// Reads a few tokens before anybody waits for it. The tensor library lays weights out anew at their
+/// first use, for one row and for several; and weights full of garbage show.
+fn try_out(transformer: &Transformer) -> Result<(), LoadError> {
+    let problem = |problem: String| LoadError::Weights { problem };
+    let run = || {
+        let mut cache = KvCache::new(&transformer.config, 3)?;
+        transformer.forward(&[0, 0], &mut cache, Want::All)?;
+        let logits = transformer.forward(&[0], &mut cache, Want::Last)?;
+        logits.map_or_else(|| Ok(Vec::new()), |logits| logits.flatten_all()?.to_vec1::<f32>())
+    };
+    let logits = run().map_err(|error: candle_core::Error| problem(error.to_string()))?;
+    match logits.iter().find(|logit| !logit.is_finite()) {
+        Some(logit) => Err(problem(format!("a trial gives the logit {logit}"))),
+        None => Ok(()),
+    }
 }
 
 fn name(metadata: &Metadata, options: &LoadOptions) -> Result<String, LoadError> {

@@ -33,6 +33,36 @@ pub struct LoadOptions {
     pub name: Option<String>,
     /// Use at most this many tokens of context, where that is less than the model's own.
     pub context_length_max: Option<u32>,
+    /// How to multiply with quantised weights.
+    pub arithmetic: Arithmetic,
+}
+
+/// How quantised weights are multiplied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// In floats for models of up to [`Self::SMALL_PARAMETERS_MAX`] weights, in integers for larger
+    /// ones. The integer kernels hand every product to several threads, which for a small model costs
+    /// more than the product, and a hundred times more on a machine that is busy otherwise.
+    #[default]
+    Automatic,
+    /// Weights stay as they are in the file; activations are quantised for each product.
+    Integer,
+    /// Weights are expanded to f32 when they are loaded.
+    Float,
+}
+
+impl Arithmetic {
+    /// The most weights that [`Self::Automatic`] takes for a small model: 64 MB in floats.
+    pub const SMALL_PARAMETERS_MAX: u64 = 16 * 1024 * 1024;
+
+    fn expands(self, parameters: u64) -> bool {
+        match self {
+            Self::Automatic => parameters <= Self::SMALL_PARAMETERS_MAX,
+            Self::Integer => false,
+            Self::Float => true,
+        }
+    }
 }
 
 /// A model, ready to run.
@@ -41,6 +71,8 @@ pub struct Model {
     pub(crate) transformer: Transformer,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) chat_template: Option<Arc<ChatTemplate>>,
+    /// Whether all weights are in f32: see [`Arithmetic`].
+    pub(crate) expanded: bool,
 }
 
 impl std::fmt::Debug for Model {

@@ -21,9 +21,13 @@ struct Case {
 }
 
 fn case(name: &str) -> Option<Case> {
+    case_in(name, Arithmetic::Integer)
+}
+
+fn case_in(name: &str, arithmetic: Arithmetic) -> Option<Case> {
     let folder = fixtures()?.join("reference/models");
-    let model =
-        Model::load(folder.join(format!("{name}.gguf")), &LoadOptions::default(), &mut |_| {}).unwrap();
+    let options = LoadOptions { arithmetic, ..LoadOptions::default() };
+    let model = Model::load(folder.join(format!("{name}.gguf")), &options, &mut |_| {}).unwrap();
     let reference: Reference =
         serde_json::from_slice(&std::fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
     let npy = std::fs::read(folder.join(format!("{name}.logits.npy"))).unwrap();
@@ -71,7 +75,9 @@ fn check_greedy(case: &Case, margin_min: f32) {
 
 #[test]
 fn float_models_agree_with_llama_cpp() {
-    for name in ["llama-f32", "qwen2-f32", "gemma3-f32"] {
+    // llama.cpp looks GELU up in a table of 16-bit floats, which Gemma's figures show: with our values
+    // rounded like that, the difference is a third.
+    for (name, tolerance) in [("llama-f32", 1e-4), ("qwen2-f32", 1e-4), ("gemma3-f32", 2e-3)] {
         let Some(case) = case(name) else { return };
         let ours = case.model.logits(&case.reference.prompt).unwrap();
         let spread = deviation(&case.logits.concat());
@@ -82,30 +88,37 @@ fn float_models_agree_with_llama_cpp() {
             .map(|(ours, theirs)| f64::from((ours - theirs).abs()))
             .fold(0.0, f64::max);
         println!("{name}: worst difference {:.2e} of the deviation", worst / spread);
-        assert!(worst < 1e-3 * spread, "{name}: {worst} at a deviation of {spread}");
+        assert!(worst < tolerance * spread, "{name}: {worst} at a deviation of {spread}");
         check_greedy(&case, 1e-2 * spread as f32);
     }
+}
+
+/// Kullback-Leibler divergence, with logits scaled to a deviation of 1: the random models' own logits
+/// are so far apart that nearly all probability is the first token's, and a comparison would say little.
+fn divergence(ours: &[f32], theirs: &[f32], spread: f64) -> f64 {
+    let scaled =
+        |logits: &[f32]| softmax(&logits.iter().map(|logit| logit / spread as f32).collect::<Vec<_>>());
+    scaled(theirs).iter().zip(scaled(ours)).map(|(p, q)| p * (p / q).ln()).sum()
 }
 
 #[test]
 fn quantised_models_agree_with_llama_cpp_in_distribution() {
     for name in ["llama256-Q4_0", "llama256-Q4_K_M", "llama256-Q6_K", "llama256-Q8_0"] {
-        let Some(case) = case(name) else { return };
-        let ours = case.model.logits(&case.reference.prompt).unwrap();
-        let mut divergences = Vec::new();
-        for (ours, theirs) in ours.iter().zip(&case.logits) {
-            let (p, q) = (softmax(theirs), softmax(ours));
-            divergences.push(p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum::<f64>());
-            let top = theirs[best(theirs)];
-            let ours_of_top = ours[best(theirs)];
-            let rank = ours.iter().filter(|value| **value > ours_of_top).count();
-            assert!(rank < 4, "{name}: the token with {top} has rank {rank}");
+        for arithmetic in [Arithmetic::Integer, Arithmetic::Float] {
+            let Some(case) = case_in(name, arithmetic) else { return };
+            let ours = case.model.logits(&case.reference.prompt).unwrap();
+            let spread = deviation(&case.logits.concat());
+            let mut worst = 0.0_f64;
+            for (ours, theirs) in ours.iter().zip(&case.logits) {
+                worst = worst.max(divergence(ours, theirs, spread));
+                let ours_of_top = ours[best(theirs)];
+                let rank = ours.iter().filter(|value| **value > ours_of_top).count();
+                assert!(rank < 2, "{name} {arithmetic:?}: the first token has rank {rank}");
+            }
+            println!("{name} {arithmetic:?}: worst divergence {worst:.2e} at a deviation of {spread:.2}");
+            assert!(worst < 1e-3, "{name} {arithmetic:?}: {worst}");
+            check_greedy(&case, 0.1 * spread as f32);
         }
-        let worst = divergences.iter().copied().fold(0.0, f64::max);
-        println!("{name}: worst divergence {worst:.2e}");
-        assert!(worst < 5e-3, "{name}: {worst}");
-        let spread = deviation(&case.logits.concat()) as f32;
-        check_greedy(&case, 0.1 * spread);
     }
 }
 
@@ -170,7 +183,8 @@ fn identity_of_a_reference_model() {
     assert_eq!((identity.context_length(), identity.vocabulary()), (512, 2048));
     assert_eq!(identity.chat_template_sha256(), None);
     assert_eq!(Model::from_bytes(&bytes, &LoadOptions::default()).unwrap().identity(), identity);
-    let options = LoadOptions { name: Some("other".into()), context_length_max: Some(64) };
+    let options =
+        LoadOptions { name: Some("other".into()), context_length_max: Some(64), ..LoadOptions::default() };
     let other = Model::from_bytes(&bytes, &options).unwrap();
     assert_eq!((other.identity().name(), other.identity().context_length()), ("other", 64));
     let json = serde_json::to_value(identity).unwrap();
@@ -247,7 +261,8 @@ fn refusals_are_named_at_load() {
         let bytes = dimensions.iter().product::<u64>() as usize * 4;
         file().tensor("blk.1.attn_q.weight", dimensions, 0, vec![0; bytes])
     };
-    let table: [(GgufWriter, &str); 26] = [
+    let nan = f32::NAN.to_le_bytes().repeat(32);
+    let table: [(GgufWriter, &str); 27] = [
         (file().string("general.architecture", "mamba"), "unsupported-architecture"),
         (file().without("general.architecture"), "metadata-missing"),
         (file().u32("general.architecture", 1), "metadata-type"),
@@ -271,6 +286,7 @@ fn refusals_are_named_at_load() {
         (wrong(&[32, 32, 1]), "tensor-shape"),
         (file().tensor("extra.weight", &[32], 0, vec![0; 128]), "tensor-unexpected"),
         (file().tensor("output_norm.weight", &[256], 16, vec![0; 66]), "unsupported-quantization"),
+        (file().tensor("output_norm.weight", &[32], 0, nan), "weights"),
         (file().string("tokenizer.chat_template", "{% for x in %}"), "chat-template"),
         (file().u32("tokenizer.chat_template", 1), "metadata-type"),
         (file().strings("tokenizer.ggml.merges", &["zz zz"]), "tokenizer"),

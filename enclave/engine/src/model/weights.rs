@@ -139,18 +139,23 @@ pub(crate) fn check_directory(
 }
 
 impl Weights {
-    /// Reads the tensors in file order and puts them into place.
+    /// Reads the tensors in file order and puts them into place; with `expand`, all in f32.
     pub(crate) fn read(
         config: &Config,
         vocabulary: usize,
         mut tensors: TensorReader<'_, '_>,
+        expand: bool,
     ) -> Result<Self, LoadError> {
         let plan = Plan::of(config, vocabulary);
         let mut loaded = Loaded::default();
         while let Some((info, bytes)) = tensors.next_tensor()? {
             match plan.0.get(&info.name).map(|expected| expected.usage) {
                 Some(Use::Matrix) => {
-                    let matrix = Matrix::from_file(&info, bytes)?;
+                    let matrix = if expand {
+                        Matrix::Dense(float_tensor(&info, &bytes)?)
+                    } else {
+                        Matrix::from_file(&info, bytes)?
+                    };
                     loaded.matrices.insert(info.name, matrix);
                 }
                 Some(Use::Vector) => {

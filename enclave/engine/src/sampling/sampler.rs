@@ -79,7 +79,10 @@ impl Sampler {
 
     fn adjust(&self, logits: &mut [f32]) {
         let options = self.params.options();
-        for (token, count) in &self.seen {
+        let neutral = options.repetition_penalty == 1.0
+            && options.presence_penalty == 0.0
+            && options.frequency_penalty == 0.0;
+        for (token, count) in self.seen.iter().filter(|_| !neutral) {
             let Some(logit) = logits.get_mut(index(*token)) else { continue };
             if *logit > 0.0 {
                 *logit /= options.repetition_penalty;

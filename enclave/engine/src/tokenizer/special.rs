@@ -56,6 +56,9 @@ impl Specials {
                 max: u64::try_from(SPECIAL_BYTES_MAX).unwrap_or(u64::MAX),
             });
         }
+        if let Some((id, text)) = trusted.iter().find(|(_, text)| text.len() > SPECIAL_TEXT_MAX) {
+            return Err(corrupt(format!("the special token {id} has a text of {} bytes", text.len())));
+        }
         let control = of(&[Kind::Control, Kind::Unknown]);
         Ok(Self {
             anywhere: Matcher::new(&of(&[Kind::UserDefined]))?,
@@ -200,6 +203,9 @@ fn string_literals(source: &str) -> Vec<String> {
 
 /// Gemma's 6,000 special tokens have about 80 kB of text.
 const SPECIAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest in use have some forty; the guard's work on a text grows with it.
+const SPECIAL_TEXT_MAX: usize = 256;
 
 /// Longer literals are prose, not markers.
 const LITERAL_BYTES_MAX: usize = 64;
