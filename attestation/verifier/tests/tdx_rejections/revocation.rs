@@ -125,27 +125,25 @@ fn lists() -> Vec<Row> {
     ];
     let scope =
         |inner: Vec<u8>| Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
-    type ListChange = Box<dyn Fn(&mut CrlSpec)>;
-    let changes: Vec<(&str, &str, fn() -> ListChange)> = vec![
-        ("expired", "crl_stale", || Box::new(|l| l.next_update = Some(UnixSeconds(AT.0 - 1)))),
-        ("of tomorrow", "crl_future", || Box::new(|l| l.this_update = UnixSeconds(AT.0 + 1))),
-        ("without an end", "crl_without_next_update", || Box::new(|l| l.next_update = None)),
-        ("with an unknown critical extension", "certificate_extension_critical_unknown", || {
-            Box::new(|l| l.extensions.push(Extension::critical(oid::CONFIGURATION, der::null())))
+    let changes: [(&str, &str, fn(&mut CrlSpec)); 4] = [
+        ("expired", "crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
+        ("of tomorrow", "crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
+        ("without an end", "crl_without_next_update", |list| list.next_update = None),
+        ("with an unknown critical extension", "certificate_extension_critical_unknown", |list| {
+            list.extensions.push(Extension::critical(oid::CONFIGURATION, der::null()));
         }),
     ];
     for (what, code, change) in changes {
-        let (for_root, for_pck) = (change(), change());
         rows.push(in_machine(
             37,
             format!("root list {what}"),
-            move |_, m| for_root(&mut m.collateral_mut().root_crl),
+            move |_, m| change(&mut m.collateral_mut().root_crl),
             code,
         ));
         rows.push(in_machine(
             37,
             format!("PCK list {what}"),
-            move |_, m| for_pck(&mut m.collateral_mut().pck_crl),
+            move |_, m| change(&mut m.collateral_mut().pck_crl),
             code,
         ));
     }

@@ -28,22 +28,35 @@ pub(crate) enum Base {
     V5,
 }
 
+/// Changes the platform before anything is minted for it.
+type InPlatform = Box<dyn Fn(&mut TdxMachineSpec)>;
+/// Changes what platform, TD, lists and documents say before they are signed.
+type InMachine = Box<dyn Fn(&World, &mut TdxMachine)>;
+/// Changes the quote's parts after they were signed.
+type InQuote = Box<dyn Fn(&World, &TdxMachine, &mut QuoteParts)>;
+/// Changes the quote's bytes.
+type InBytes = Box<dyn Fn(&mut Vec<u8>)>;
+/// Changes the collateral after it was signed.
+type InCollateral = Box<dyn Fn(&World, &mut TdxCollateral)>;
+/// Changes the event log after its registers were quoted.
+type InEventLog = Box<dyn Fn(&mut EventLog)>;
+
 /// The one thing that a row changes, and when: before signing or after.
 pub(crate) enum Change {
     /// Nothing: another control.
     Nothing,
     /// The platform; everything is minted for the changed one.
-    Platform(Box<dyn Fn(&mut TdxMachineSpec)>),
+    Platform(InPlatform),
     /// What platform, TD, lists and documents say; everything is signed by the right keys.
-    Machine(Box<dyn Fn(&World, &mut TdxMachine)>),
+    Machine(InMachine),
     /// The quote's parts.
-    Quote(Box<dyn Fn(&World, &TdxMachine, &mut QuoteParts)>),
+    Quote(InQuote),
     /// The quote's bytes.
-    Bytes(Box<dyn Fn(&mut Vec<u8>)>),
+    Bytes(InBytes),
     /// The collateral as it travels.
-    Collateral(Box<dyn Fn(&World, &mut TdxCollateral)>),
+    Collateral(InCollateral),
     /// The event log as it travels.
-    EventLog(Box<dyn Fn(&mut EventLog)>),
+    EventLog(InEventLog),
     /// The moment of judgement.
     At(UnixSeconds),
     /// The roots that are believed.
