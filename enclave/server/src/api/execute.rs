@@ -1,0 +1,247 @@
+//! The three operations: parse, admit, execute.
+
+use std::sync::Arc;
+
+use http::Response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use vouchsafe_engine::ChatOptions;
+use vouchsafe_receipt::Usage;
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
+use vouchsafe_verifier::encoding::to_hex;
+
+use super::Context;
+use super::answer::{self, Work, admission, generate_stream, generate_whole, refuse};
+use super::chat::ChatRequest;
+use super::completions::{CompletionRequest, Prompt};
+use super::embeddings::EmbeddingsRequest;
+use super::error::ApiError;
+use super::facts::Incoming;
+use super::generate::Running;
+use super::sampling::Generation;
+use super::wording::{Shape, Wording};
+use crate::config::milliseconds;
+use crate::http::Body;
+use crate::issue::{Admission, Pending};
+use crate::models::{EmbedModel, Kind, Served, TextModel};
+use crate::{clock, random};
+
+type Answer = Result<Response<Body>, ApiError>;
+
+/// `POST /v1/chat/completions`.
+pub(super) async fn chat(context: &Arc<Context>, incoming: Incoming) -> Answer {
+    let choices_max = context.config.limits.choices_max;
+    let body = incoming.facts.body.clone();
+    let request = context.prepare(move || ChatRequest::parse(&body, choices_max)).await??;
+    let places = take(&context.budgets.sequences, request.generation.n)?;
+    let seed = seed(&request.generation)?;
+    let served = context.models.by_name(&request.model).cloned();
+    let stated = Stated { operation: "chat.completions", model: &request.model, seed: Some(seed) };
+    let pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
+    let model = match text_model(served.as_ref(), &request.model) {
+        Ok(model) => model,
+        Err(error) => return Ok(refuse(pending, &error)),
+    };
+    let ChatRequest { model: name, messages, generation } = request;
+    let prompts = context
+        .prepare({
+            let model = Arc::clone(&model);
+            move || {
+                let options =
+                    ChatOptions { now: i64::try_from(clock::unix_seconds()).ok(), ..Default::default() };
+                model.render_chat(&messages, &options).map(|prompt| vec![prompt]).map_err(ApiError::from)
+            }
+        })
+        .await
+        .flatten();
+    let plan = Plan { shape: Shape::Chat, name, served, model, generation, seed, places };
+    generate(context, pending, plan, prompts).await
+}
+
+/// `POST /v1/completions`.
+pub(super) async fn completion(context: &Arc<Context>, incoming: Incoming) -> Answer {
+    let choices_max = context.config.limits.choices_max;
+    let body = incoming.facts.body.clone();
+    let request = context.prepare(move || CompletionRequest::parse(&body, choices_max)).await??;
+    let places =
+        take(&context.budgets.sequences, request.generation.n.saturating_mul(request.prompts.len()))?;
+    let seed = seed(&request.generation)?;
+    let served = context.models.by_name(&request.model).cloned();
+    let stated = Stated { operation: "completions", model: &request.model, seed: Some(seed) };
+    let pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
+    let model = match text_model(served.as_ref(), &request.model) {
+        Ok(model) => model,
+        Err(error) => return Ok(refuse(pending, &error)),
+    };
+    let CompletionRequest { model: name, prompts, generation } = request;
+    let prompts = context
+        .prepare({
+            let model = Arc::clone(&model);
+            move || {
+                let tokens = |prompt| match prompt {
+                    Prompt::Text(text) => model.tokenize(&text),
+                    Prompt::Tokens(tokens) => tokens,
+                };
+                prompts.into_iter().map(tokens).collect()
+            }
+        })
+        .await;
+    let plan = Plan { shape: Shape::Completion, name, served, model, generation, seed, places };
+    generate(context, pending, plan, prompts).await
+}
+
+/// `POST /v1/embeddings`.
+pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> Answer {
+    let inputs_max = context.config.limits.embedding_inputs_max;
+    let body = incoming.facts.body.clone();
+    let request = context.prepare(move || EmbeddingsRequest::parse(&body, inputs_max)).await??;
+    let place = take(&context.budgets.embeddings, 1)?;
+    let served = context.models.by_name(&request.model).cloned();
+    let stated = Stated { operation: "embeddings", model: &request.model, seed: None };
+    let mut pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
+    let model = match embed_model(served.as_ref(), &request.model)
+        .and_then(|model| request.check_dimensions(model.dimensions()).map(|()| model))
+    {
+        Ok(model) => model,
+        Err(error) => return Ok(refuse(pending, &error)),
+    };
+    let computed = tokio::task::spawn_blocking(move || {
+        // Held until the computation is over, even if the client leaves meanwhile.
+        let _place = place;
+        let texts: Vec<&str> = request.input.iter().map(String::as_str).collect();
+        model.embed(&texts).map(|embeddings| request.answer(&embeddings)).map_err(ApiError::from)
+    })
+    .await
+    .unwrap_or_else(|_| Err(ApiError::internal("embedding_failed")));
+    Ok(match computed {
+        Ok((body, tokens)) => {
+            pending.record_mut().usage = Some(Usage { prompt_tokens: tokens, completion_tokens: 0 });
+            answer::whole(pending, body)
+        }
+        Err(error) => refuse(pending, &error),
+    })
+}
+
+/// What a generation needs besides its prompts.
+struct Plan {
+    shape: Shape,
+    name: String,
+    served: Option<Served>,
+    model: Arc<dyn TextModel>,
+    generation: Generation,
+    seed: u64,
+    places: OwnedSemaphorePermit,
+}
+
+async fn generate(
+    context: &Arc<Context>,
+    pending: Pending,
+    plan: Plan,
+    prompts: Result<Vec<Vec<u32>>, ApiError>,
+) -> Answer {
+    let Plan { shape, name, served, model, generation, seed, places } = plan;
+    let limits = &context.config.limits;
+    let deadline = Instant::now().checked_add(milliseconds(limits.request_ms_max));
+    let started = prompts.and_then(|prompts| Ok(Running::start(model.as_ref(), prompts, &generation, seed)?));
+    let (running, deadline, id) = match (started, deadline, random::bytes::<16>()) {
+        (Ok(running), Some(deadline), Some(id)) => (running, deadline, id),
+        (Err(error), _, _) => return Ok(refuse(pending, &error)),
+        (Ok(_), _, _) => return Ok(refuse(pending, &ApiError::internal("internal_error"))),
+    };
+    let fingerprint = fingerprint(context, served.as_ref());
+    let wording = Wording::new(
+        shape,
+        &to_hex(&id),
+        clock::unix_seconds(),
+        name,
+        fingerprint,
+        generation.logprobs.is_some(),
+    );
+    let work = Work { pending, running, wording, deadline, places };
+    if let Some(how) = generation.streaming {
+        let body = Body::stream(milliseconds(limits.write_stall_ms_max));
+        return Ok(generate_stream(&context.tasks, work, how, body));
+    }
+    let (reply, answer) = oneshot::channel();
+    context.tasks.spawn(generate_whole(work, reply));
+    // The task is gone without an answer only if it panicked, which its receipt says.
+    answer.await.map_err(|_| ApiError::internal("internal_error"))
+}
+
+/// What a request says of itself, for its record.
+struct Stated<'a> {
+    operation: &'a str,
+    model: &'a str,
+    seed: Option<u64>,
+}
+
+fn admit(
+    context: &Arc<Context>,
+    incoming: Incoming,
+    stated: &Stated<'_>,
+    served: Option<&Served>,
+    parameters: std::collections::BTreeMap<String, serde_json::Value>,
+) -> Result<Pending, ApiError> {
+    let digest = served.map(|served| served.digest);
+    let admission: Admission =
+        admission(stated.operation, stated.model, digest, incoming.assurance, parameters, stated.seed);
+    context.issuer.admit(incoming.facts, admission).map_err(|_| ApiError::internal("receipt_failed"))
+}
+
+fn text_model(served: Option<&Served>, name: &str) -> Result<Arc<dyn TextModel>, ApiError> {
+    match served.map(|served| &served.kind) {
+        None => Err(ApiError::model_not_found(name)),
+        Some(Kind::Text(model)) => Ok(Arc::clone(model)),
+        Some(Kind::Embed(_)) => Err(wrong_kind("This model makes embeddings and writes no text.")),
+    }
+}
+
+fn embed_model(served: Option<&Served>, name: &str) -> Result<Arc<dyn EmbedModel>, ApiError> {
+    match served.map(|served| &served.kind) {
+        None => Err(ApiError::model_not_found(name)),
+        Some(Kind::Embed(model)) => Ok(Arc::clone(model)),
+        Some(Kind::Text(_)) => Err(wrong_kind("This model makes no embeddings.")),
+    }
+}
+
+fn wrong_kind(message: &str) -> ApiError {
+    ApiError::parameter("model", "model_operation", message)
+}
+
+/// Which engine and weights answer, in OpenAI's place for it. The receipt says it in full.
+fn fingerprint(context: &Context, served: Option<&Served>) -> String {
+    let model = served.map(|served| served.digest).unwrap_or_default();
+    let digest = Ring.sha256(&[context.boot.engine_digest, model].concat());
+    let mut text = to_hex(&digest);
+    text.truncate(10);
+    format!("fp_{text}")
+}
+
+fn seed(generation: &Generation) -> Result<u64, ApiError> {
+    let drawn = || random::bytes().map(u64::from_be_bytes);
+    generation.seed.or_else(drawn).ok_or_else(|| ApiError::internal("internal_error"))
+}
+
+/// Places for this many sequences, or the news that there are none.
+fn take(budget: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    let full = || ApiError::busy("queue_full", "As many requests are in progress as this server takes on.");
+    let count = u32::try_from(count).map_err(|_| full())?;
+    Arc::clone(budget).try_acquire_many_owned(count).map_err(|_| full())
+}
+
+impl Context {
+    /// Runs work whose length the client decides away from the threads that serve everybody.
+    async fn prepare<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let failed = || ApiError::internal("internal_error");
+        let turn = Arc::clone(&self.budgets.preparing).acquire_owned().await.map_err(|_| failed())?;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+        .map_err(|_| failed())
+    }
+}
