@@ -124,3 +124,16 @@ fn hex_option<S: serde::Serializer>(digest: &Option<[u8; 32]>, serializer: S) ->
 fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_version_is_the_one_in_use() {
+        let lock = include_str!("../../../Cargo.lock");
+        let entry = lock.split("[[package]]").find(|entry| entry.contains("name = \"candle-core\"")).unwrap();
+        let version = entry.split('"').nth(3).unwrap();
+        assert_eq!(EngineVersion::CURRENT.kernels, format!("candle-{version}-cpu"));
+    }
+}

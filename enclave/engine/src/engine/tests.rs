@@ -301,13 +301,25 @@ fn corrupt_weights_fail_the_request_alone() {
 
 #[test]
 fn dropping_the_engine_ends_everything() {
-    let engine = Engine::start(tiny(), EngineOptions { max_sequences: 1, ..options() }).unwrap();
-    let all: Vec<_> = (0..4).map(|_| submit(&engine, request("hello", 900)).1).collect();
+    let engine = engine();
+    let (_, running) = submit(&engine, request("hello", 900));
+    assert!(matches!(running.recv().unwrap(), Event::Started { .. }));
+    let (release, _inside) = hold(&engine);
+    let waiting: Vec<_> = (0..4).map(|_| submit(&engine, request("hello", 900)).1).collect();
+    // The engine's thread is held until the engine is being dropped.
+    let shared = Arc::clone(&engine.shared);
+    let releaser = std::thread::spawn(move || {
+        while !shared.is_stopped() {
+            std::thread::yield_now();
+        }
+        drop(release);
+    });
     drop(engine);
-    for events in &all {
-        let answer = collect(events);
-        assert_eq!(answer.finish.reason, FinishReason::Cancelled);
+    releaser.join().unwrap();
+    for events in &waiting {
+        assert_eq!(collect(events).finish.reason, FinishReason::Cancelled);
     }
+    collect(&running);
 }
 
 #[test]

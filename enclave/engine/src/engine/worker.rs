@@ -97,6 +97,11 @@ impl Shared {
         self.wake();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
     pub(super) fn wake(&self) {
         // Under the lock, so that a worker about to wait does not miss it.
         let _state = self.lock();

@@ -202,7 +202,7 @@ fn string_literals(source: &str) -> Vec<String> {
 }
 
 /// Gemma's 6,000 special tokens have about 80 kB of text.
-const SPECIAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+const SPECIAL_BYTES_MAX: usize = 512 * 1024;
 
 /// The longest in use have some forty; the guard's work on a text grows with it.
 const SPECIAL_TEXT_MAX: usize = 256;

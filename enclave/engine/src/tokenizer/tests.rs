@@ -51,6 +51,33 @@ fn llama_cpp_cases() {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct PreTokenizers {
+    tokens: Vec<String>,
+    merges: Vec<String>,
+    texts: Vec<String>,
+    expected: std::collections::BTreeMap<String, Vec<Vec<u32>>>,
+}
+
+/// Made by `scripts/make-pretokenizers.py`: merges that would cross every boundary.
+#[test]
+fn pre_tokenizers_split_as_llama_cpp_does() {
+    let reference: PreTokenizers =
+        serde_json::from_str(include_str!("../../tests/reference/pretokenizers.json")).unwrap();
+    let refs = |texts: &'_ [String]| texts.iter().map(|text| text.clone().leak() as &str).collect::<Vec<_>>();
+    let writer = GgufWriter::default()
+        .string("tokenizer.ggml.model", "gpt2")
+        .strings("tokenizer.ggml.tokens", &refs(&reference.tokens))
+        .strings("tokenizer.ggml.merges", &refs(&reference.merges));
+    for (name, expected) in &reference.expected {
+        let tokenizer = read(&writer.clone().string("tokenizer.ggml.pre", name).build()).unwrap();
+        for (text, expected) in reference.texts.iter().zip(expected) {
+            assert_eq!(tokenizer.encode_text(text), *expected, "{name}: {text:?}");
+            assert_eq!(tokenizer.decode(expected), *text);
+        }
+    }
+}
+
 /// A byte-level vocabulary of the 256 bytes, a few merges and control tokens.
 pub(crate) fn small_vocabulary() -> GgufWriter {
     let mut texts: Vec<String> = (0..=255).map(|byte| bpe::byte_char(byte).to_string()).collect();
