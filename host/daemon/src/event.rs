@@ -1,0 +1,73 @@
+//! What the host tells its operator and whoever started it, one line each.
+
+use core::fmt;
+use std::net::SocketAddr;
+
+use tokio::sync::mpsc;
+use vouchsafe_link::Endpoint;
+use vouchsafe_link::control::BootId;
+
+/// Something that happened. Its display text is a line of the program's standard output: a word,
+/// then values; words and their first values are stable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Clients can connect here; they are served once the enclave is ready.
+    Listening(SocketAddr),
+    /// Metrics are served here.
+    Metrics(SocketAddr),
+    /// The enclave was started.
+    Started {
+        /// Its process id.
+        pid: u32,
+        /// Where it listens.
+        endpoint: Endpoint,
+    },
+    /// How far its start-up has come.
+    Loading {
+        /// How much is done, in bytes as a rule.
+        done: u64,
+        /// How much there is; 0 where not known.
+        total: u64,
+    },
+    /// The enclave serves.
+    Ready(BootId),
+    /// The control connection was lost and is being made anew.
+    ControlLost(String),
+    /// Receipts could not be stored; they are kept and tried again.
+    StorageFailing(String),
+    /// The host was asked to stop and does.
+    Stopping,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening(address) => write!(f, "listening {address}"),
+            Self::Metrics(address) => write!(f, "metrics {address}"),
+            Self::Started { pid, endpoint } => write!(f, "started pid={pid} {endpoint}"),
+            Self::Loading { done, total } => write!(f, "loading {done}/{total}"),
+            Self::Ready(boot) => write!(f, "ready boot={boot}"),
+            Self::ControlLost(why) => write!(f, "control-lost {why}"),
+            Self::StorageFailing(why) => write!(f, "storage-failing {why}"),
+            Self::Stopping => f.write_str("stopping"),
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Debug, Clone)]
+pub struct Events(mpsc::UnboundedSender<Event>);
+
+impl Events {
+    /// A sender of events and its receiving end.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Tells of an event. Nobody has to listen.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the host: in this process with an enclave that the test plays, and as a program.
+
+mod enclave;
+mod program;
+mod receipts;
+mod sessions;
