@@ -60,16 +60,18 @@ pub struct StreamRecords {
     pub head: Option<Envelope>,
 }
 
+/// `E` is an envelope when written. When read it is any value first, so that an envelope that is not
+/// one is refused as such.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BundleJson {
+struct BundleJson<E> {
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    receipt: Option<Value>,
+    receipt: Option<E>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opening: Option<Opening>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stream: Option<StreamJson>,
+    stream: Option<StreamJson<E>>,
     boot: AttestedStatement,
     epoch: AttestedStatement,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,10 +82,10 @@ struct BundleJson {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StreamJson {
-    start: Value,
+struct StreamJson<E> {
+    start: E,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    head: Option<Value>,
+    head: Option<E>,
 }
 
 /// Version 1 knows no proofs: only null is a value of this field.
@@ -119,7 +121,7 @@ impl Bundle {
         if version != VERSION {
             return Err(Error::BundleVersion { found: version, known: VERSION });
         }
-        let raw: BundleJson = strict_json::parse(json, LIMITS).map_err(malformed)?;
+        let raw: BundleJson<Value> = strict_json::parse(json, LIMITS).map_err(malformed)?;
         if let Some(opening) = &raw.opening {
             opening.check_version().map_err(|error| Error::BundlePart { part: "opening", error })?;
         }
@@ -143,19 +145,17 @@ impl Bundle {
     /// The bundle as JSON, in the order of the format's description.
     pub fn to_json(&self) -> Vec<u8> {
         let BundleParts { receipt, opening, stream, boot, epoch, endorsements } = self.parts.clone();
-        // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
-        let value = |envelope: Envelope| serde_json::to_value(envelope).unwrap_or_default();
         let json = BundleJson {
             version: VERSION,
-            receipt: receipt.map(value),
+            receipt,
             opening,
-            stream: stream
-                .map(|stream| StreamJson { start: value(stream.start), head: stream.head.map(value) }),
+            stream: stream.map(|StreamRecords { start, head }| StreamJson { start, head }),
             boot,
             epoch,
             endorsements,
             proof: None,
         };
+        // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
         serde_json::to_vec(&json).unwrap_or_default()
     }
 

@@ -6,8 +6,6 @@
 macro_rules! codes {
     ($($name:ident = $word:literal;)*) => {
         $(pub(crate) const $name: &str = $word;)*
-        #[cfg(test)]
-        pub(crate) const ALL: &[&str] = &[$($word),*];
     };
 }
 

@@ -79,7 +79,7 @@ impl<'a> Basis<'a> {
                 let seen = format!("{} evidence under {}", verified.platform(), root_text(verified.root()));
                 checks.demand(check(step, RULE, ""), true, expected, seen);
                 checks.simulated |= matches!(verified.root(), RootKind::Test { .. });
-                if checks.claims.is_none() {
+                if step == Step::BootEvidence {
                     checks.claims = serde_json::to_value(verified.claims()).ok();
                 }
                 Some(verified)

@@ -168,6 +168,9 @@ fn events(
         );
         return None;
     };
+    if !is_plain(checks, body) {
+        return None;
+    }
     let head =
         stream::data_payloads(body).fold(Head::begin(&start, crypto), |head, data| head.extend(data, crypto));
     let seen = opening.commit(&head.committed(), crypto);

@@ -84,6 +84,7 @@ fn measurement(checks: &mut Checks<'_>, step: Step, evidence: &VerifiedEvidence)
         checks.demand(mismatch, true, describe(value), seen);
         if step == Step::BootPlatform {
             checks.prove(step, "measurement", text);
+            ignored_registers(checks, value);
         }
         return;
     }
@@ -96,6 +97,24 @@ fn measurement(checks: &mut Checks<'_>, step: Step, evidence: &VerifiedEvidence)
     };
     let expected = format!("a reference value that is good at {}", checks.at);
     checks.fail(check(step, RULE, code), expected, format!("{:?}, {why}", value.name));
+}
+
+/// Says which registers the matching reference value leaves open.
+fn ignored_registers(checks: &mut Checks<'_>, value: &ReferenceValue) {
+    let ReferenceDigests::Tdx { mrtd, rtmr0, rtmr1, rtmr2, rtmr3 } = &value.digests else { return };
+    for (name, rule) in
+        [("mrtd", mrtd), ("rtmr0", rtmr0), ("rtmr1", rtmr1), ("rtmr2", rtmr2), ("rtmr3", rtmr3)]
+    {
+        if let Rule::Ignore(reason) = rule {
+            let text = format!(
+                "The reference value {:?} ignores {}: {}",
+                value.name,
+                name.to_uppercase(),
+                reason.as_str()
+            );
+            checks.leave_unproved(format!("ignored:measurements.{name}"), text);
+        }
+    }
 }
 
 fn value_matches(digests: &ReferenceDigests, evidence: &VerifiedEvidence) -> bool {

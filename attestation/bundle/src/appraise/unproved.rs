@@ -79,8 +79,12 @@ fn is_about(path: &str, subject: Subject, platform: Option<Platform>) -> bool {
     if path.starts_with("platform.tdx.") {
         return platform.is_none_or(|platform| platform == Platform::Tdx);
     }
+    // What a reference value leaves out is said where it is the one that matches.
+    if path.starts_with("measurements.") {
+        return false;
+    }
     match subject {
-        Subject::Evidence => is_in(&["trust.", "platform.", "measurements"]),
+        Subject::Evidence => path == "measurements" || is_in(&["trust.", "platform."]),
         Subject::Document => {
             path != "platform.report_data"
                 && path != "freshness.receipt_age_seconds_max"

@@ -1,0 +1,13 @@
+//! Bundles, live enclaves and raw evidence, judged: what is accepted, and what each change breaks.
+
+mod answers;
+mod bundles;
+mod codes;
+mod common;
+mod documents;
+mod mutation;
+mod policies;
+mod properties;
+mod rules_snp;
+mod rules_tdx;
+mod vectors;

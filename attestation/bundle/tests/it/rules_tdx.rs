@@ -1,0 +1,251 @@
+//! Each rule on TDX quotes: a quote that breaks it, a quote that keeps it, the rule ignored.
+
+use vouchsafe_bundle::policy::{Demanded, PlatformName, PolicyDocument, Rule, TcbStatusRule};
+use vouchsafe_bundle::{EvidenceInputs, Policy, Verdict, appraise_evidence};
+use vouchsafe_simulator::intel::{EventLog, TdxMachine, TdxMachineSpec};
+use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::tdx::TcbStatus;
+
+use crate::common::*;
+
+fn machine(change: impl FnOnce(&mut TdxMachine)) -> TdxMachine {
+    let spec = TdxMachineSpec::typical(intel(), NOW);
+    let mut machine = TdxMachine::new(intel(), &spec, MEASUREMENT).unwrap();
+    change(&mut machine);
+    machine
+}
+
+fn appraise_at(machine: &TdxMachine, policy: &Policy, at: UnixSeconds) -> Verdict {
+    let endorsements = machine.endorsements().unwrap();
+    let inputs = EvidenceInputs::new(at);
+    appraise_evidence(&machine.evidence([9; 64]), Some(&endorsements), policy, &inputs, &Ring)
+}
+
+fn appraise(machine: &TdxMachine, policy: &Policy) -> Verdict {
+    appraise_at(machine, policy, NOW)
+}
+
+struct Row {
+    code: &'static str,
+    demand: fn(&mut PolicyDocument),
+    ignore: fn(&mut PolicyDocument),
+    breaks: fn(&mut TdxMachine),
+    /// `None` where only another machine would keep it.
+    keeps: Option<fn(&mut TdxMachine)>,
+}
+
+/// The platform reaches only a level that Intel no longer calls up to date.
+fn fall_behind(machine: &mut TdxMachine) {
+    for level in &mut machine.collateral_mut().tcb_info.tcb_levels {
+        level.tcb_status = "OutOfDate".into();
+        level.tcb_date = "2025-12-01T00:00:00Z".into();
+        level.advisory_ids = vec!["INTEL-SA-00960".into()];
+    }
+}
+
+fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            code: "tdx_tcb_status_not_accepted",
+            demand: |_| {},
+            ignore: |document| document.platform.tdx.tcb_statuses = ignore(),
+            breaks: fall_behind,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_advisory_denied",
+            demand: |document| {
+                document.platform.tdx.tcb_statuses = ignore();
+                document.platform.tdx.advisories_denied = Rule::Require(vec!["INTEL-SA-00960".into()]);
+            },
+            ignore: |document| document.platform.tdx.tcb_statuses = ignore(),
+            breaks: fall_behind,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_advisory_not_tolerated",
+            demand: |document| {
+                document.platform.tdx.tcb_statuses = ignore();
+                document.platform.tdx.advisories_tolerated = Rule::Require(vec!["INTEL-SA-00982".into()]);
+            },
+            ignore: |document| document.platform.tdx.tcb_statuses = ignore(),
+            breaks: fall_behind,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_evaluation_number_below_minimum",
+            demand: |document| document.platform.tdx.evaluation_number_min = Rule::Require(1_000_000),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: None,
+        },
+        Row {
+            code: "tdx_debug_mismatch",
+            demand: |_| {},
+            ignore: |document| document.platform.tdx.debug = ignore(),
+            breaks: |machine| machine.body_mut().td_attributes[0] |= 1,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_sept_ve_disable_mismatch",
+            demand: |_| {},
+            ignore: |document| document.platform.tdx.sept_ve_disable = ignore(),
+            breaks: |machine| machine.body_mut().td_attributes[3] &= !0x10,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_migratable_mismatch",
+            demand: |_| {},
+            ignore: |document| document.platform.tdx.migratable = ignore(),
+            breaks: |machine| machine.body_mut().td_attributes[3] |= 0x20,
+            keeps: Some(|_| {}),
+        },
+        Row {
+            code: "tdx_rtmrs_zero",
+            demand: |document| document.platform.tdx.rtmrs_nonzero = Rule::Require(Demanded),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: Some(|machine| machine.body_mut().rtmrs[2] = [1; 48]),
+        },
+        Row {
+            code: "tdx_event_log_missing",
+            demand: |document| document.platform.tdx.event_log = Rule::Require(Demanded),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: Some(|machine| machine.boot(EventLog::typical("console=ttyS0"))),
+        },
+        Row {
+            code: "tdx_mrconfigid_mismatch",
+            demand: |document| document.platform.tdx.mrconfigid = Rule::Require(vec![Hex([1; 48])]),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: Some(|machine| machine.body_mut().mr_config_id = [1; 48]),
+        },
+        Row {
+            code: "tdx_mrowner_mismatch",
+            demand: |document| document.platform.tdx.mrowner = Rule::Require(vec![Hex([1; 48])]),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: Some(|machine| machine.body_mut().mr_owner = [1; 48]),
+        },
+        Row {
+            code: "tdx_mrownerconfig_mismatch",
+            demand: |document| document.platform.tdx.mrownerconfig = Rule::Require(vec![Hex([1; 48])]),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: Some(|machine| machine.body_mut().mr_owner_config = [1; 48]),
+        },
+        Row {
+            code: "tdx_ppid_not_accepted",
+            demand: |document| document.platform.tdx.ppids = Rule::Require(vec![Hex([1; 16])]),
+            ignore: |_| {},
+            breaks: |_| {},
+            keeps: None,
+        },
+        Row {
+            code: "platform_not_accepted",
+            demand: |document| document.platform.accepted = Rule::Require(vec![PlatformName::SevSnp]),
+            ignore: |document| document.platform.accepted = ignore(),
+            breaks: |_| {},
+            keeps: None,
+        },
+        Row {
+            code: "measurement_mismatch",
+            demand: |_| {},
+            ignore: |document| document.measurements = ignore(),
+            breaks: |machine| machine.body_mut().mr_td[0] ^= 1,
+            keeps: Some(|_| {}),
+        },
+    ]
+}
+
+#[test]
+fn each_rule_rejects_what_breaks_it_and_nothing_else() {
+    for Row { code, demand, ignore, breaks, keeps } in rows() {
+        let demanding = policy_with(demand);
+        let verdict = appraise(&machine(breaks), &demanding);
+        assert_rejected(&verdict, code);
+        let failing: Vec<_> = verdict.findings().iter().filter_map(|finding| finding.code).collect();
+        assert_eq!(failing, [code], "nothing else is wrong with it");
+        let verdict = appraise(&machine(breaks), &policy_with(ignore));
+        assert!(verdict.is_accepted(), "{code} ignored: {:?}", verdict.detail());
+        if let Some(keeps) = keeps {
+            let verdict = appraise(&machine(keeps), &demanding);
+            assert!(verdict.is_accepted(), "{code} kept: {:?}", verdict.detail());
+        }
+    }
+}
+
+#[test]
+fn a_service_td_is_refused_where_there_is_one() {
+    let td15 = |mr_service_td: [u8; 48]| {
+        let spec =
+            TdxMachineSpec { quote_version: 5, is_td15: true, ..TdxMachineSpec::typical(intel(), NOW) };
+        let mut machine = TdxMachine::new(intel(), &spec, MEASUREMENT).unwrap();
+        machine.body_mut().td15.as_mut().unwrap().mr_service_td = mr_service_td;
+        machine
+    };
+    assert_accepted(&appraise(&td15([0; 48]), &policy()));
+    assert_rejected(&appraise(&td15([1; 48]), &policy()), "tdx_service_td_bound");
+    let ignoring = policy_with(|document| document.platform.tdx.no_service_td = ignore());
+    assert_accepted(&appraise(&td15([1; 48]), &ignoring));
+}
+
+#[test]
+fn the_right_platform_and_evaluation_are_accepted() {
+    let platform = Hex(intel().ppid(0));
+    let named = policy_with(|document| document.platform.tdx.ppids = Rule::Require(vec![platform]));
+    assert_accepted(&appraise(&machine(|_| {}), &named));
+    let claims = appraise(&machine(|_| {}), &policy()).claims().unwrap().clone();
+    let number =
+        claims["tcb_eval_number"].as_u64().unwrap().min(claims["qe_identity_eval"].as_u64().unwrap());
+    let at_least = |number: u64| {
+        let number = u32::try_from(number).unwrap();
+        policy_with(|document| document.platform.tdx.evaluation_number_min = Rule::Require(number))
+    };
+    assert_accepted(&appraise(&machine(|_| {}), &at_least(number)));
+    let verdict = appraise(&machine(|_| {}), &at_least(number + 1));
+    assert_rejected(&verdict, "tdx_evaluation_number_below_minimum");
+}
+
+#[test]
+fn a_status_may_be_accepted_for_a_while() {
+    let behind = machine(fall_behind);
+    let policy = |grace_days| {
+        policy_with(|document| {
+            let status = TcbStatusRule { status: TcbStatus::OutOfDate, grace_days };
+            let up_to_date = TcbStatusRule { status: TcbStatus::UpToDate, grace_days: None };
+            document.platform.tdx.tcb_statuses = Rule::Require(vec![up_to_date, status]);
+        })
+    };
+    assert_accepted(&appraise(&behind, &policy(None)));
+    // The level is of 2025-12-01, 31 days before the evidence is judged.
+    assert_accepted(&appraise(&behind, &policy(Some(31))));
+    assert_rejected(&appraise(&behind, &policy(Some(30))), "tdx_tcb_grace_expired");
+    let later = UnixSeconds(NOW.0 + 1);
+    assert_rejected(&appraise_at(&behind, &policy(Some(31)), later), "tdx_tcb_grace_expired");
+    assert_accepted(&appraise(&machine(|_| {}), &policy(Some(0))));
+}
+
+#[test]
+fn any_digest_of_a_register_suffices_and_each_register_counts() {
+    let check = |rtmr: usize, digests: Vec<Hex<48>>| {
+        let policy = policy_with(|document| {
+            let Rule::Require(values) = &mut document.measurements else { unreachable!() };
+            let vouchsafe_bundle::policy::ReferenceDigests::Tdx { rtmr0, rtmr1, rtmr2, rtmr3, .. } =
+                &mut values[1].digests
+            else {
+                unreachable!()
+            };
+            *[rtmr0, rtmr1, rtmr2, rtmr3][rtmr] = Rule::Require(digests);
+        });
+        appraise(&machine(|machine| machine.body_mut().rtmrs[rtmr] = [5; 48]), &policy)
+    };
+    for rtmr in 0..4 {
+        assert_accepted(&check(rtmr, vec![Hex([4; 48]), Hex([5; 48])]));
+        assert_rejected(&check(rtmr, vec![Hex([4; 48])]), "measurement_mismatch");
+        assert_rejected(&check(rtmr, vec![]), "measurement_mismatch");
+    }
+}
