@@ -19,6 +19,8 @@ use vouchsafe_verifier::encoding::Hex;
 
 /// The demo model, part of the program.
 const DEMO_MODEL: &[u8] = include_bytes!("../../demo-model/vouchsafe-demo.gguf");
+/// The name in API requests.
+const DEMO_MODEL_NAME: &str = "vouchsafe-demo";
 const DEMO_MODEL_FILE: &str = "vouchsafe-demo.gguf";
 
 /// SIMULATED: serves a language model with evidence that proves nothing about any machine.
@@ -28,23 +30,20 @@ const DEMO_MODEL_FILE: &str = "vouchsafe-demo.gguf";
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Where the host connects: `unix:PATH`, `tcp:ADDR:PORT` or `vsock:CID`
+    #[arg(long, value_name = "ENDPOINT", required = true)]
+    link: Option<Endpoint>,
+    /// Folder of the simulated authority, made at the first use
+    #[arg(long, value_name = "DIR", required = true)]
+    authority: Option<PathBuf>,
     #[command(flatten)]
-    serve: Option<Serve>,
+    options: Options,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print what an enclave with these arguments will measure to, as JSON
     Measure(Simulated),
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// Where the host connects: `unix:PATH`, `tcp:ADDR:PORT` or `vsock:CID`
-    #[arg(long, value_name = "ENDPOINT")]
-    link: Endpoint,
-    #[command(flatten)]
-    simulated: Simulated,
 }
 
 #[derive(Debug, Args)]
@@ -87,21 +86,21 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Arguments { serve: Some(Serve { link, simulated }), .. } => {
+        Arguments { link: Some(link), authority: Some(authority), options, .. } => {
             eprintln!("vouchsafe-enclave-sim: SIMULATED: this evidence proves nothing about any machine");
-            run(&link, &simulated.options, own_model(&simulated.options.models), |config| {
+            run(&link, &options, own_model(&options.models), |config| {
                 let configuration = config.digest(&Ring);
-                Ok(Arc::new(attester(&simulated.authority, &configuration)?) as Arc<dyn Attester>)
+                Ok(Arc::new(attester(&authority, &configuration)?) as Arc<dyn Attester>)
             })
         }
-        // clap demands one of the two.
-        Arguments { command: None, serve: None } => ExitCode::FAILURE,
+        // clap demands both without a subcommand.
+        Arguments { .. } => ExitCode::FAILURE,
     }
 }
 
 /// The model that is served where none is named.
 fn own_model(options: &ModelOptions) -> Option<ModelSource> {
-    let name = options.name.clone();
+    let name = options.name.clone().or_else(|| Some(DEMO_MODEL_NAME.to_owned()));
     Some(ModelSource::Embedded { bytes: DEMO_MODEL, file: DEMO_MODEL_FILE, name })
 }
 

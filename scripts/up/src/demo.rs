@@ -12,8 +12,12 @@ use crate::tamper::Accepted;
 use crate::{Started, pin};
 
 /// What each tampered variant must be refused with; anything else is a failure of the demo.
-const EXPECTED_CODES: [&str; 4] =
-    ["response_mismatch", "receipt_signature_invalid", "report_signature_invalid", "measurement_mismatch"];
+const EXPECTED_CODES: [&str; 4] = [
+    "response_mismatch",
+    "receipt_signature_invalid",
+    "snp_report_signature_invalid",
+    "measurement_mismatch",
+];
 
 /// Said before anything starts, since loading can take a while.
 pub(crate) fn introduce() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// Longest wait for the model to load and the enclave to attest itself.
 const READY_TIMEOUT: Duration = Duration::from_secs(600);
@@ -50,11 +50,12 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
         .args(&launch.enclave_arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .kill_on_drop(true);
     let mut child = command.spawn().context("cannot start vouchsafe-host")?;
     let stdout = child.stdout.take().context("the host's output is not piped")?;
     let mut lines = BufReader::new(stdout).lines();
+    let complaints = Complaints::collect(child.stderr.take());
     let address = tokio::time::timeout(READY_TIMEOUT, wait_until_ready(&mut lines))
         .await
         .context("the enclave did not become ready in time")?;
@@ -62,7 +63,37 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
         Ok(address) => Ok(Running { child, _lines: lines, address }),
         Err(error) => {
             let status = child.wait().await?;
+            complaints.show().await;
             Err(error.context(format!("the host ended with {status}")))
+        }
+    }
+}
+
+/// What the host and the enclave said on standard error: shown when they fail, silent otherwise.
+struct Complaints(tokio::task::JoinHandle<Vec<String>>);
+
+impl Complaints {
+    /// Lines kept; the last ones say why something failed.
+    const LINES_MAX: usize = 40;
+
+    fn collect(stderr: Option<ChildStderr>) -> Self {
+        Self(tokio::spawn(async move {
+            let mut kept = Vec::new();
+            let Some(stderr) = stderr else { return kept };
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if kept.len() == Self::LINES_MAX {
+                    kept.remove(0);
+                }
+                kept.push(line);
+            }
+            kept
+        }))
+    }
+
+    async fn show(self) {
+        for line in self.0.await.unwrap_or_default() {
+            anstream::eprintln!("  {line}");
         }
     }
 }
