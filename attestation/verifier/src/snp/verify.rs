@@ -32,19 +32,15 @@ pub(crate) fn verify(
     check_cpuid(&report, product)?;
     let reported_tcb = check_tcb(&report, &vek, product)?;
     check_chip(&report, &vek, product)?;
+    let current_tcb = report.current_tcb().components(product)?;
+    let committed_tcb = report.committed_tcb().components(product)?;
+    let launch_tcb = report.launch_tcb().components(product)?;
     let signature = report.signature().fixed();
     if !crypto.verify_p384_sha384(vek.public_key, report.signed_bytes(), signature) {
         return Err(SnpError::ReportSignature { vek: vek.kind() }.into());
     }
-    let parts = Parts {
-        current_tcb: report.current_tcb().components(product)?,
-        committed_tcb: report.committed_tcb().components(product)?,
-        launch_tcb: report.launch_tcb().components(product)?,
-        reported_tcb,
-        product,
-        report,
-        crl: chain.crl,
-    };
+    let crl = chain.crl;
+    let parts = Parts { report, product, reported_tcb, current_tcb, committed_tcb, launch_tcb, crl };
     Ok((Box::new(VerifiedSnp::new(parts, vek)), chain.root))
 }
 

@@ -1,0 +1,125 @@
+//! What an SEV-SNP verifier must reject, row by row, each beside an accepted control that differs in
+//! nothing else.
+//!
+//! A simulated authority signs every variant anew, so that the clause under test is all that is wrong.
+//! What is a question of policy rather than of verification (which VMPL, which measurement, whether a
+//! revocation list is required) is accepted here, and the table `LEFT_TO_POLICY` shows that the fact
+//! is there for a policy to judge.
+
+mod chain;
+mod draft;
+mod policy;
+mod report;
+mod revocation;
+mod signatures;
+mod vek;
+
+use std::collections::BTreeSet;
+
+use draft::Draft;
+use vouchsafe_simulator::amd::Product;
+
+/// One clause: from an accepted draft, a change, and the code with which it is then refused.
+pub(crate) struct Row {
+    /// The clause, in words.
+    clause: &'static str,
+    /// The accepted control.
+    control: fn() -> Draft,
+    /// The one thing that is different.
+    change: fn(&mut Draft),
+    /// The refusal.
+    code: &'static str,
+}
+
+pub(crate) const fn row(
+    clause: &'static str,
+    control: fn() -> Draft,
+    change: fn(&mut Draft),
+    code: &'static str,
+) -> Row {
+    Row { clause, control, change, code }
+}
+
+pub(crate) fn milan() -> Draft {
+    Draft::vcek(Product::Milan)
+}
+
+pub(crate) fn genoa() -> Draft {
+    Draft::vcek(Product::Genoa)
+}
+
+pub(crate) fn turin() -> Draft {
+    Draft::vcek(Product::Turin)
+}
+
+pub(crate) fn milan_vlek() -> Draft {
+    Draft::vlek(Product::Milan)
+}
+
+#[test]
+fn controls_are_accepted() {
+    for product in Product::ALL {
+        Draft::vcek(product).judge().unwrap_or_else(|error| panic!("{product:?} VCEK: {error}"));
+        Draft::vlek(product).judge().unwrap_or_else(|error| panic!("{product:?} VLEK: {error}"));
+    }
+}
+
+#[test]
+fn malformed_reports_are_refused() {
+    judge_table(report::SHAPE);
+}
+
+#[test]
+fn reports_that_contradict_their_certificate_are_refused() {
+    judge_table(report::AGAINST_THE_VEK);
+}
+
+#[test]
+fn wrong_vek_certificates_are_refused() {
+    judge_table(vek::VEK);
+}
+
+#[test]
+fn wrong_chains_are_refused() {
+    judge_table(chain::CHAIN);
+}
+
+#[test]
+fn wrong_signatures_and_parameters_are_refused() {
+    judge_table(signatures::SIGNATURES);
+}
+
+#[test]
+fn certificates_outside_their_validity_are_refused() {
+    judge_table(chain::VALIDITY);
+}
+
+#[test]
+fn wrong_revocation_lists_are_refused() {
+    judge_table(revocation::REVOCATION);
+}
+
+/// Judges every row and its control; reports all failures at once.
+fn judge_table(rows: &[Row]) {
+    let mut failures = Vec::new();
+    let mut codes = BTreeSet::new();
+    for Row { clause, control, change, code } in rows {
+        let mut draft = control();
+        if let Err(error) = draft.judge() {
+            failures.push(format!("{clause}: the control is refused: {error} ({})", error.code()));
+        }
+        change(&mut draft);
+        match draft.judge() {
+            Ok(_) => failures.push(format!("{clause}: accepted")),
+            Err(error) if error.code() != *code => {
+                failures.push(format!("{clause}: expected {code}, got {} ({error})", error.code()));
+            }
+            Err(error) => {
+                println!("{clause:<70} {:<40} {error}", error.code());
+                codes.insert(error.code());
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} rows:\n{}", failures.len(), rows.len(), failures.join("\n"));
+    assert!(!codes.is_empty());
+}

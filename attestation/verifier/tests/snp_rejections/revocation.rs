@@ -1,0 +1,231 @@
+//! Rows about the ARK's revocation list.
+
+use vouchsafe_simulator::amd::{Issuer, certificate};
+use vouchsafe_simulator::der;
+use vouchsafe_simulator::x509::{Extension, PssParameters, Revoked, standard};
+use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::x509::oid::ObjectIdentifier;
+
+use super::draft::{AT, BEGIN, DAY, Draft, ENDORSED};
+use super::signatures::pss;
+use super::{Row, genoa, milan, milan_vlek, row};
+
+fn revoked(serial: &[u8]) -> Revoked {
+    Revoked { serial: serial.to_vec(), at: BEGIN, extensions: Vec::new() }
+}
+
+fn genoa_with_the_retired_ask_listed() -> Draft {
+    let mut draft = genoa();
+    draft.crl_mut().revoked.push(revoked(&[0x02, 0x00, 0x01]));
+    draft
+}
+
+fn distribution_point(fields: &[&[u8]]) -> Extension {
+    Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(fields))
+}
+
+pub(crate) const REVOCATION: &[Row] = &[
+    row(
+        "the retired Genoa ASK",
+        genoa_with_the_retired_ask_listed,
+        |d| d.intermediate.spec.serial = vec![0x02, 0x00, 0x01],
+        "certificate_revoked",
+    ),
+    row(
+        "the ASK is listed",
+        milan,
+        |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x01])),
+        "certificate_revoked",
+    ),
+    row(
+        "the ASVK is listed",
+        milan_vlek,
+        |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x01, 0x01])),
+        "certificate_revoked",
+    ),
+    row(
+        "the ARK is listed",
+        milan,
+        |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x00])),
+        "certificate_revoked",
+    ),
+    row(
+        "the ASK is listed last of many",
+        milan,
+        |d| {
+            let crl = d.crl_mut();
+            crl.revoked.extend((2..200).map(|serial| revoked(&[0x01, 0x00, serial])));
+            crl.revoked.push(revoked(&[0x01, 0x00, 0x01]));
+        },
+        "certificate_revoked",
+    ),
+    row(
+        "the ASK is listed from a future date",
+        milan,
+        |d| {
+            d.crl_mut().revoked.push(Revoked { at: UnixSeconds(AT.0 + DAY), ..revoked(&[0x01, 0x00, 0x01]) });
+        },
+        "certificate_revoked",
+    ),
+    row(
+        "the ASK is listed with a reason",
+        milan,
+        |d| {
+            let reason = Extension::new(standard::REASON_CODE, der::enumerated(1));
+            d.crl_mut().revoked.push(Revoked { extensions: vec![reason], ..revoked(&[0x01, 0x00, 0x01]) });
+        },
+        "certificate_revoked",
+    ),
+    row("stale by a second", milan, |d| d.crl_mut().next_update = Some(UnixSeconds(AT.0 - 1)), "crl_stale"),
+    row("from a second ahead", milan, |d| d.crl_mut().this_update = UnixSeconds(AT.0 + 1), "crl_future"),
+    row("without nextUpdate", milan, |d| d.crl_mut().next_update = None, "crl_without_next_update"),
+    row("of another product's ARK", milan, |d| d.crl = genoa().crl, "crl_issuer_mismatch"),
+    row(
+        "issued in the ASK's name",
+        milan,
+        |d| d.crl_mut().issuer = certificate::name("SEV-Milan"),
+        "crl_issuer_mismatch",
+    ),
+    row(
+        "signed by the ASK's key",
+        milan,
+        |d| d.crl.as_mut().unwrap().by = Issuer::Ask,
+        "crl_signature_invalid",
+    ),
+    row(
+        "a bit of its signature changed",
+        milan,
+        |d| d.crl_afterwards = Some(|crl| *crl.last_mut().unwrap() ^= 1),
+        "crl_signature_invalid",
+    ),
+    row("empty", milan, |d| d.crl_afterwards = Some(Vec::clear), "crl_malformed"),
+    row(
+        "a byte short",
+        milan,
+        |d| d.crl_afterwards = Some(|crl| crl.truncate(crl.len() - 1)),
+        "crl_malformed",
+    ),
+    row("with a byte after it", milan, |d| d.crl_afterwards = Some(|crl| crl.push(0)), "crl_malformed"),
+    row(
+        "longer than a megabyte",
+        milan,
+        |d| d.crl_afterwards = Some(|crl| crl.resize(1024 * 1024 + 1, 0)),
+        "crl_too_long",
+    ),
+    row(
+        "an ARK that may not sign revocation lists",
+        milan,
+        |d| {
+            *d.root.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x04);
+        },
+        "certificate_issuer_key_usage",
+    ),
+    row(
+        "a salt of 32 bytes",
+        milan,
+        |d| d.crl_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
+        "certificate_pss_salt_length",
+    ),
+    row(
+        "onlySomeReasons, empty",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "onlySomeReasons, no bits",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[0])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "onlySomeReasons",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[1, 0x7e])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "onlyContainsUserCerts",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(1, &[0xff])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "onlyContainsCACerts",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(2, &[0xff])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "indirectCRL",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(4, &[0xff])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "onlyContainsAttributeCerts",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(5, &[0xff])]));
+        },
+        "crl_scope",
+    ),
+    row(
+        "an unknown field in its scope",
+        milan,
+        |d| {
+            d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(6, &[0xff])]));
+        },
+        "crl_malformed",
+    ),
+    row(
+        "a delta list",
+        milan,
+        |d| {
+            let base = ObjectIdentifier::new_unwrap("2.5.29.27");
+            d.crl_mut().extensions.push(Extension::critical(base, der::integer_u64(1)));
+        },
+        "certificate_extension_critical_unknown",
+    ),
+    row(
+        "an entry of another issuer",
+        milan,
+        |d| {
+            let issuer = Extension::critical(ObjectIdentifier::new_unwrap("2.5.29.29"), der::sequence(&[]));
+            d.crl_mut().revoked.push(Revoked { extensions: vec![issuer], ..revoked(&[9]) });
+        },
+        "certificate_extension_critical_unknown",
+    ),
+    row(
+        "an extension twice",
+        milan,
+        |d| d.crl_mut().extensions.push(standard::crl_number(8)),
+        "certificate_extension_duplicate",
+    ),
+];
+
+/// A distribution point that narrows nothing is harmless, and so are entries that are none of ours.
+#[test]
+fn harmless_revocation_lists_are_accepted() {
+    let mut draft = milan();
+    draft.crl_mut().extensions.push(distribution_point(&[]));
+    let reason = Extension::new(standard::REASON_CODE, der::enumerated(1));
+    let other = Revoked { extensions: vec![reason], ..revoked(&[0x01, 0x00, 0x02]) };
+    draft.crl_mut().revoked.push(other);
+    let verified = draft.judge().unwrap();
+    let crl = verified.snp().unwrap().crl().unwrap();
+    assert_eq!(crl.number(), Some([7].as_slice()));
+    assert_eq!(crl.this_update(), ENDORSED);
+}

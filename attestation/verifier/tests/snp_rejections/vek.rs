@@ -1,0 +1,147 @@
+//! Rows about the VEK's certificate.
+
+use vouchsafe_simulator::amd::{Product, certificate, oid};
+use vouchsafe_simulator::der;
+use vouchsafe_simulator::x509::{CertificateSpec, Extension, standard};
+use vouchsafe_verifier::x509::oid::ObjectIdentifier;
+
+use super::draft::Draft;
+use super::{Row, milan, milan_vlek, row, turin};
+
+fn without(draft: &mut Draft, oid: ObjectIdentifier) {
+    assert_eq!(draft.vek_mut().remove_extension(oid), 1);
+}
+
+fn twice(draft: &mut Draft, oid: ObjectIdentifier) {
+    assert!(draft.vek_mut().duplicate_extension(oid));
+}
+
+fn with_value(draft: &mut Draft, oid: ObjectIdentifier, value: &[u8]) {
+    draft.vek_mut().extension_mut(oid).unwrap().value = value.to_vec();
+}
+
+fn named(spec: &mut CertificateSpec, common_name: &str) {
+    spec.subject = certificate::name(common_name);
+}
+
+const MISSING: &str = "snp_vek_extension_missing";
+const TWICE: &str = "certificate_extension_duplicate";
+const MALFORMED: &str = "snp_vek_extension_malformed";
+
+pub(crate) const VEK: &[Row] = &[
+    row("no VEK", milan, |d| d.vek = None, "snp_vek_missing"),
+    row("structVersion missing", milan, |d| without(d, oid::STRUCT_VERSION), MISSING),
+    row("productName missing", milan, |d| without(d, oid::PRODUCT_NAME), MISSING),
+    row("blSPL missing", milan, |d| without(d, oid::BL_SPL), MISSING),
+    row("teeSPL missing", milan, |d| without(d, oid::TEE_SPL), MISSING),
+    row("snpSPL missing", milan, |d| without(d, oid::SNP_SPL), MISSING),
+    row("ucodeSPL missing", milan, |d| without(d, oid::UCODE_SPL), MISSING),
+    row("Turin: fmcSPL missing", turin, |d| without(d, oid::FMC_SPL), MISSING),
+    row("Turin: blSPL missing", turin, |d| without(d, oid::BL_SPL), MISSING),
+    row("VLEK: ucodeSPL missing", milan_vlek, |d| without(d, oid::UCODE_SPL), MISSING),
+    row("structVersion twice", milan, |d| twice(d, oid::STRUCT_VERSION), TWICE),
+    row("productName twice", milan, |d| twice(d, oid::PRODUCT_NAME), TWICE),
+    row("blSPL twice", milan, |d| twice(d, oid::BL_SPL), TWICE),
+    row("teeSPL twice", milan, |d| twice(d, oid::TEE_SPL), TWICE),
+    row("snpSPL twice", milan, |d| twice(d, oid::SNP_SPL), TWICE),
+    row("ucodeSPL twice", milan, |d| twice(d, oid::UCODE_SPL), TWICE),
+    row("Turin: fmcSPL twice", turin, |d| twice(d, oid::FMC_SPL), TWICE),
+    row("hwID twice", milan, |d| twice(d, oid::HWID), TWICE),
+    row("cspID twice", milan_vlek, |d| twice(d, oid::CSP_ID), TWICE),
+    row("snpSPL of 256", milan, |d| with_value(d, oid::SNP_SPL, &[2, 2, 1, 0]), MALFORMED),
+    row("snpSPL negative", milan, |d| with_value(d, oid::SNP_SPL, &[2, 1, 0x9b]), MALFORMED),
+    row("snpSPL not minimal", milan, |d| with_value(d, oid::SNP_SPL, &[2, 2, 0, 0x1b]), MALFORMED),
+    row("snpSPL a string", milan, |d| with_value(d, oid::SNP_SPL, &[0x16, 1, 0x1b]), MALFORMED),
+    row("snpSPL with a byte after it", milan, |d| with_value(d, oid::SNP_SPL, &[2, 1, 0x1b, 0]), MALFORMED),
+    row("snpSPL empty", milan, |d| with_value(d, oid::SNP_SPL, &[]), MALFORMED),
+    row("hwID one byte short", milan, |d| with_value(d, oid::HWID, &[1; 63]), MALFORMED),
+    row("hwID one byte long", milan, |d| with_value(d, oid::HWID, &[1; 65]), MALFORMED),
+    row("hwID of Turin's length on Milan", milan, |d| with_value(d, oid::HWID, &[1; 8]), MALFORMED),
+    row("Turin: hwID of Milan's length", turin, |d| with_value(d, oid::HWID, &[1; 64]), MALFORMED),
+    row("cspID not ASCII", milan_vlek, |d| with_value(d, oid::CSP_ID, &[0x16, 1, 0x80]), MALFORMED),
+    row(
+        "structVersion 1 on Milan",
+        milan,
+        |d| with_value(d, oid::STRUCT_VERSION, &[2, 1, 1]),
+        "snp_vek_struct_version",
+    ),
+    row(
+        "Turin: structVersion 0",
+        turin,
+        |d| with_value(d, oid::STRUCT_VERSION, &[2, 1, 0]),
+        "snp_vek_struct_version",
+    ),
+    row(
+        "Turin: structVersion 2",
+        turin,
+        |d| with_value(d, oid::STRUCT_VERSION, &[2, 1, 2]),
+        "snp_vek_struct_version",
+    ),
+    row(
+        "fmcSPL on Milan",
+        milan,
+        |d| d.vek_mut().extensions.push(Extension::new(oid::FMC_SPL, vec![2, 1, 0])),
+        "snp_vek_extension_unexpected",
+    ),
+    row(
+        "product unknown",
+        milan,
+        |d| with_value(d, oid::PRODUCT_NAME, &der::ia5_string("Naples")),
+        "snp_vek_product_unknown",
+    ),
+    row(
+        "product of another chain",
+        milan,
+        |d| with_value(d, oid::PRODUCT_NAME, &der::ia5_string("Genoa")),
+        "snp_vek_product_mismatch",
+    ),
+    row("neither hwID nor cspID", milan, |d| without(d, oid::HWID), "snp_vek_kind_unclear"),
+    row(
+        "both hwID and cspID",
+        milan,
+        |d| d.vek_mut().extensions.push(Extension::new(oid::CSP_ID, der::ia5_string("CN=x"))),
+        "snp_vek_kind_unclear",
+    ),
+    row("a VCEK named SEV-VLEK", milan, |d| named(d.vek_mut(), "SEV-VLEK"), "snp_vek_kind_unclear"),
+    row("a VLEK named SEV-VCEK", milan_vlek, |d| named(d.vek_mut(), "SEV-VCEK"), "snp_vek_kind_unclear"),
+    row(
+        "the key is RSA",
+        milan,
+        |d| d.vek_mut().subject_public_key_info = d.intermediate.spec.subject_public_key_info.clone(),
+        "snp_vek_key",
+    ),
+    row(
+        "the certificate is an authority",
+        milan,
+        |d| d.vek_mut().extensions.push(standard::basic_constraints(true, None)),
+        "certificate_leaf_is_ca",
+    ),
+    row(
+        "an unknown critical extension",
+        milan,
+        |d| d.vek_mut().extensions.push(Extension::critical(oid::SPL_5.parent().unwrap(), vec![5, 0])),
+        "certificate_extension_critical_unknown",
+    ),
+];
+
+/// The wrapping that some certificates have around hwID, on both lengths.
+#[test]
+fn a_wrapped_hwid_is_read_like_a_bare_one() {
+    for (product, len) in [(Product::Milan, 64), (Product::Turin, 8)] {
+        let mut draft = Draft::vcek(product);
+        let wrapped = der::octet_string(&draft.fields.chip_id[..len]);
+        draft.vek_mut().extension_mut(oid::HWID).unwrap().value = wrapped;
+        draft.judge().unwrap_or_else(|error| panic!("{product:?}: {error}"));
+    }
+}
+
+/// AMD names the product with and without a stepping.
+#[test]
+fn product_names_may_carry_a_stepping() {
+    for name in ["Milan", "Milan-B0", "Milan-B1"] {
+        let mut draft = milan();
+        with_value(&mut draft, oid::PRODUCT_NAME, &der::ia5_string(name));
+        let verified = draft.judge().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(verified.snp().unwrap().vek().product_name(), name);
+    }
+}
