@@ -54,14 +54,14 @@ pub(crate) fn intel() -> &'static IntelAuthority {
 
 /// What makes an enclave's reports.
 pub(crate) enum Machine {
-    Snp(SnpMachine),
+    Snp(Box<SnpMachine>),
     Tdx(Box<TdxMachine>),
 }
 
 impl Machine {
     pub(crate) fn snp() -> Self {
         let spec = SnpMachineSpec::typical(amd(), NOW);
-        Self::Snp(SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap())
+        Self::Snp(Box::new(SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap()))
     }
 
     pub(crate) fn tdx() -> Self {

@@ -5,6 +5,7 @@ mod bundles;
 mod codes;
 mod common;
 mod documents;
+mod golden;
 mod mutation;
 mod policies;
 mod properties;
