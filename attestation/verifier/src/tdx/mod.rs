@@ -11,6 +11,44 @@
 //! Specifications: Intel TDX DCAP Quoting Library API (quote layouts); Intel PCS API v4 (TCB info,
 //! QE identity); Intel SGX PCK Certificate and CRL Profile; Intel TDX Module ABI (reports and
 //! attributes); TCG PC Client Platform Firmware Profile (event logs). Each module names its sections.
+//!
+//! # Example
+//!
+//! A quote minted by the simulator, under its own root; a real one differs in nothing but
+//! [`TrustRoots::vendor_pinned`](crate::TrustRoots::vendor_pinned).
+//!
+//! ```
+//! use vouchsafe_simulator::intel::{EventLog, IntelAuthority, TdxMachine, TdxMachineSpec};
+//! use vouchsafe_verifier::crypto::Ring;
+//! use vouchsafe_verifier::tdx::{Binding, TcbStatus};
+//! use vouchsafe_verifier::{RootKind, TrustRoots, UnixSeconds, verify};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let at = UnixSeconds::from_rfc3339("2026-02-06T00:00:00Z").ok_or("not a moment")?;
+//! let authority = IntelAuthority::generate(at)?;
+//! let mut machine = TdxMachine::new(&authority, &TdxMachineSpec::typical(&authority, at), [0x4d; 48])?;
+//! machine.boot(EventLog::typical("console=ttyS0"));
+//!
+//! let (evidence, collateral) = (machine.evidence([7; 64]), machine.endorsements()?);
+//! let roots = TrustRoots::none().with_test_intel_root(authority.root_der())?;
+//! let verified = verify(&evidence, Some(&collateral), &roots, at, &Ring)?;
+//! assert!(matches!(verified.root(), RootKind::Test { .. }));
+//!
+//! let tdx = verified.tdx().ok_or("not a quote")?;
+//! assert_eq!(tdx.report().mrtd, [0x4d; 48]);
+//! assert_eq!(tdx.tcb().status(), TcbStatus::UpToDate);
+//!
+//! // The log replays to the quoted RTMRs. The command line is proved, the name of an image is not.
+//! let events = tdx.event_log().ok_or("no log")?.events();
+//! let command_line = events.iter().find(|event| event.binding() == Binding::TextAfterLabel);
+//! assert_eq!(command_line.and_then(|event| event.bound_content()), Some(&b"console=ttyS0"[..]));
+//!
+//! // Under Intel's root the same evidence is nothing.
+//! let refused = verify(&evidence, Some(&collateral), &TrustRoots::vendor_pinned(), at, &Ring);
+//! assert_eq!(refused.unwrap_err().code(), "root_not_trusted");
+//! # Ok(())
+//! # }
+//! ```
 
 mod attributes;
 mod body;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::{Document, DocumentFault, Error};
 use super::qe_report::EnclaveReport;
-use super::signed_json::{RawStatus, Window};
+use super::signed_json::{RawIsvsvn, RawLevel, Window};
 use super::tcb_info::bounded;
 use super::tcb_status::{TcbPart, TcbStatus};
 use crate::encoding::Hex;
@@ -58,7 +58,7 @@ impl QeIdentity {
         if count > LEVELS_MAX {
             return Err(DOC.fault(DocumentFault::TooMany { field: "tcbLevels", count, max: LEVELS_MAX }));
         }
-        let decode = |level: RawLevel| Ok((level.tcb.isvsvn, DOC.part(level.status, STATUSES)?));
+        let decode = |level: RawLevel<RawIsvsvn<u16>>| Ok((level.tcb.isvsvn, DOC.part(level, STATUSES)?));
         let mut levels = raw.tcb_levels.into_iter().map(decode).collect::<Result<Vec<_>, Error>>()?;
         levels.sort_by_key(|(isvsvn, _)| core::cmp::Reverse(*isvsvn));
         Ok(Self {
@@ -122,19 +122,7 @@ struct RawQeIdentity {
     attributes_mask: String,
     mrsigner: String,
     isvprodid: u16,
-    tcb_levels: Vec<RawLevel>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawLevel {
-    tcb: RawTcb,
-    #[serde(flatten)]
-    status: RawStatus,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawTcb {
-    isvsvn: u16,
+    tcb_levels: Vec<RawLevel<RawIsvsvn<u16>>>,
 }
 
 #[cfg(test)]

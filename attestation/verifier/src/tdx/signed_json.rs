@@ -50,7 +50,7 @@ impl Document {
     }
 
     /// One TCB level's status, date and advisories, where only `allowed` statuses make sense.
-    pub(super) fn part(self, level: RawStatus, allowed: &[TcbStatus]) -> Result<TcbPart, Error> {
+    pub(super) fn part<T>(self, level: RawLevel<T>, allowed: &[TcbStatus]) -> Result<TcbPart, Error> {
         let status = level.tcb_status;
         if !allowed.contains(&status) {
             return Err(self.fault(DocumentFault::Status { status }));
@@ -83,12 +83,19 @@ impl Window {
     }
 }
 
-/// The part of a TCB level that all documents share.
+/// A TCB level as all documents write it; `T` says which versions reach it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RawStatus {
+pub(super) struct RawLevel<T> {
+    pub(super) tcb: T,
     tcb_date: String,
     tcb_status: TcbStatus,
     #[serde(rename = "advisoryIDs")]
     advisory_ids: Option<Vec<String>>,
+}
+
+/// One security version that a level wants.
+#[derive(Debug, Deserialize)]
+pub(super) struct RawIsvsvn<N> {
+    pub(super) isvsvn: N,
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::body::TdReport;
 use super::error::{Document, DocumentFault, Error};
-use super::signed_json::{RawStatus, Window};
+use super::signed_json::{RawIsvsvn, RawLevel, Window};
 use super::tcb_status::{TcbPart, TcbStatus};
 use crate::encoding::Hex;
 
@@ -115,12 +115,13 @@ impl TcbInfo {
         let window = DOC.window(&raw.issue_date, &raw.next_update)?;
         let mut levels = decode_all("tcbLevels", raw.tcb_levels, PlatformLevel::decode)?;
         levels.sort_by(|a, b| b.order().cmp(&a.order()));
+        let module = &raw.tdx_module;
         Ok(Self {
             window,
             fmspc: DOC.hex("fmspc", &raw.fmspc)?,
             pce_id: DOC.hex("pceId", &raw.pce_id)?,
             evaluation_number: raw.tcb_evaluation_data_number,
-            module: ModuleSigner::decode(&raw.tdx_module)?,
+            module: ModuleSigner::decode(&module.mrsigner, &module.attributes, &module.attributes_mask)?,
             module_identities: decode_all(
                 "tdxModuleIdentities",
                 raw.tdx_module_identities.unwrap_or_default(),
@@ -175,12 +176,12 @@ fn module_id(tee_tcb_svn: &[u8; 16]) -> String {
 }
 
 impl PlatformLevel {
-    fn decode(raw: RawLevel) -> Result<Self, Error> {
+    fn decode(raw: RawLevel<RawTcb>) -> Result<Self, Error> {
         Ok(Self {
             sgx: components("sgxtcbcomponents", &raw.tcb.sgx)?,
             pcesvn: raw.tcb.pcesvn,
             tdx: components("tdxtcbcomponents", &raw.tcb.tdx)?,
-            part: DOC.part(raw.status, PLATFORM_STATUSES)?,
+            part: DOC.part(raw, PLATFORM_STATUSES)?,
         })
     }
 
@@ -204,11 +205,11 @@ fn reaches(have: &[u8; 16], need: &[u8; 16], skipped: usize) -> bool {
 }
 
 impl ModuleSigner {
-    fn decode(raw: &RawModule) -> Result<Self, Error> {
+    fn decode(mrsigner: &str, attributes: &str, attributes_mask: &str) -> Result<Self, Error> {
         Ok(Self {
-            mrsigner: DOC.hex("tdxModule.mrsigner", &raw.mrsigner)?,
-            attributes: DOC.hex("tdxModule.attributes", &raw.attributes)?,
-            attributes_mask: DOC.hex("tdxModule.attributesMask", &raw.attributes_mask)?,
+            mrsigner: DOC.hex("mrsigner", mrsigner)?,
+            attributes: DOC.hex("attributes", attributes)?,
+            attributes_mask: DOC.hex("attributesMask", attributes_mask)?,
         })
     }
 
@@ -234,10 +235,12 @@ impl ModuleSigner {
 
 impl ModuleIdentity {
     fn decode(raw: RawIdentity) -> Result<Self, Error> {
-        let decode = |level: RawModuleLevel| Ok((level.tcb.isvsvn, DOC.part(level.status, MODULE_STATUSES)?));
+        let decode =
+            |level: RawLevel<RawIsvsvn<u8>>| Ok((level.tcb.isvsvn, DOC.part(level, MODULE_STATUSES)?));
         let mut levels = decode_all("tdxModuleIdentities.tcbLevels", raw.tcb_levels, decode)?;
         levels.sort_by_key(|(isvsvn, _)| core::cmp::Reverse(*isvsvn));
-        Ok(Self { id: raw.id, signer: ModuleSigner::decode(&raw.signer)?, levels })
+        let signer = ModuleSigner::decode(&raw.mrsigner, &raw.attributes, &raw.attributes_mask)?;
+        Ok(Self { id: raw.id, signer, levels })
     }
 }
 
@@ -276,7 +279,7 @@ struct RawTcbInfo {
     tcb_evaluation_data_number: u32,
     tdx_module: RawModule,
     tdx_module_identities: Option<Vec<RawIdentity>>,
-    tcb_levels: Vec<RawLevel>,
+    tcb_levels: Vec<RawLevel<RawTcb>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -291,28 +294,10 @@ struct RawModule {
 #[serde(rename_all = "camelCase")]
 struct RawIdentity {
     id: String,
-    #[serde(flatten)]
-    signer: RawModule,
-    tcb_levels: Vec<RawModuleLevel>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawModuleLevel {
-    tcb: RawModuleTcb,
-    #[serde(flatten)]
-    status: RawStatus,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawModuleTcb {
-    isvsvn: u8,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawLevel {
-    tcb: RawTcb,
-    #[serde(flatten)]
-    status: RawStatus,
+    mrsigner: String,
+    attributes: String,
+    attributes_mask: String,
+    tcb_levels: Vec<RawLevel<RawIsvsvn<u8>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -125,7 +125,8 @@ fn lists() -> Vec<Row> {
     ];
     let scope =
         |inner: Vec<u8>| Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
-    let changes: [(&str, &str, fn(&mut CrlSpec)); 4] = [
+    type ListChange = fn(&mut CrlSpec);
+    let changes: [(&str, &str, ListChange); 4] = [
         ("expired", "crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
         ("of tomorrow", "crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
         ("without an end", "crl_without_next_update", |list| list.next_update = None),
