@@ -50,7 +50,7 @@ codes! {
     TDX_SEPT_VE_DISABLE = "tdx_sept_ve_disable_mismatch";
     TDX_MIGRATABLE = "tdx_migratable_mismatch";
     TDX_SERVICE_TD = "tdx_service_td_bound";
-    TDX_PADDING = "tdx_padding_not_zero";
+    TDX_PADDING = "tdx_padding_not_accepted";
     TDX_RTMRS_ZERO = "tdx_rtmrs_zero";
     TDX_EVENT_LOG = "tdx_event_log_missing";
     TDX_MRCONFIGID = "tdx_mrconfigid_mismatch";

@@ -8,7 +8,7 @@ use super::evidence::seconds_since;
 use super::platform::any_of;
 use super::snp::digest;
 use crate::codes;
-use crate::policy::Rule;
+use crate::policy::{Rule, TrailingBytes};
 use crate::verdict::Step;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -88,11 +88,14 @@ fn shape(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {
     );
     let trailing = verified.trailing();
     checks.rule(
-        check(step, "platform.tdx.zero_padding_only", codes::TDX_PADDING),
-        &rules.zero_padding_only,
+        check(step, "platform.tdx.trailing_bytes", codes::TDX_PADDING),
+        &rules.trailing_bytes,
         format!("{} bytes, {}", trailing.count, if trailing.all_zero { "all zero" } else { "not all zero" }),
-        |_| "nothing but zeros after the quote".into(),
-        |_| trailing.all_zero,
+        |accepted| accepted.as_str().into(),
+        |accepted| match accepted {
+            TrailingBytes::None => trailing.count == 0,
+            TrailingBytes::Zeros => trailing.all_zero,
+        },
     );
     let rtmrs_zero = report.rtmr.iter().all(|rtmr| *rtmr == [0; 48]);
     checks.rule(

@@ -19,6 +19,7 @@ pub use document::{
 };
 pub use platform::{
     PlatformName, PlatformRules, SnpProduct, SnpRules, SnpSigningKey, SnpTcb, TcbStatusRule, TdxRules,
+    TrailingBytes,
 };
 pub(crate) use reference::Standing;
 pub use reference::{ReferenceDigests, ReferenceValue, Revocation};

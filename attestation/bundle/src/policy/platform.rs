@@ -168,8 +168,8 @@ pub struct TdxRules {
     pub migratable: Rule<bool>,
     /// MRSERVICETD must be zero: no service TD is bound. TD 1.0 has none.
     pub no_service_td: Rule<Demanded>,
-    /// After the quote's own bytes only zeros may follow.
-    pub zero_padding_only: Rule<Demanded>,
+    /// What may follow the quote's own bytes. Anything but zeros is refused in any case.
+    pub trailing_bytes: Rule<TrailingBytes>,
     /// Not all of RTMR0 to RTMR3 may be zero.
     pub rtmrs_nonzero: Rule<Demanded>,
     /// An event log must be at hand and replay to the RTMRs.
@@ -182,6 +182,27 @@ pub struct TdxRules {
     pub mrownerconfig: Rule<Vec<Hex<48>>>,
     /// PPIDs of platforms.
     pub ppids: Rule<Vec<Hex<16>>>,
+}
+
+/// What may follow a quote in its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TrailingBytes {
+    /// Nothing.
+    None,
+    /// Zeros: Linux hands out some quotes in a buffer of fixed length.
+    Zeros,
+}
+
+impl TrailingBytes {
+    /// The word in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zeros => "zeros",
+        }
+    }
 }
 
 /// A TCB status that is accepted, for ever or for a while.

@@ -1,12 +1,12 @@
 //! Each rule on TDX quotes: a quote that breaks it, a quote that keeps it, the rule ignored.
 
-use vouchsafe_bundle::policy::{Demanded, PlatformName, PolicyDocument, Rule, TcbStatusRule};
+use vouchsafe_bundle::policy::{Demanded, PlatformName, PolicyDocument, Rule, TcbStatusRule, TrailingBytes};
 use vouchsafe_bundle::{EvidenceInputs, Policy, Verdict, appraise_evidence};
 use vouchsafe_simulator::intel::{EventLog, TdxMachine, TdxMachineSpec};
-use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::tdx::TcbStatus;
+use vouchsafe_verifier::{Evidence, UnixSeconds};
 
 use crate::common::*;
 
@@ -191,6 +191,34 @@ fn a_service_td_is_refused_where_there_is_one() {
     assert_rejected(&appraise(&td15([1; 48]), &policy()), "tdx_service_td_bound");
     let ignoring = policy_with(|document| document.platform.tdx.no_service_td = ignore());
     assert_accepted(&appraise(&td15([1; 48]), &ignoring));
+}
+
+#[test]
+fn padding_is_accepted_where_the_policy_says_so() {
+    let machine = machine(|_| {});
+    let padded = |padding: &[u8]| {
+        let Evidence::Tdx { mut quote, event_log } = machine.evidence([9; 64]) else { unreachable!() };
+        quote.0.extend_from_slice(padding);
+        Evidence::Tdx { quote, event_log }
+    };
+    let endorsements = machine.endorsements().unwrap();
+    let check = |padding: &[u8], rule| {
+        let policy = policy_with(|document| document.platform.tdx.trailing_bytes = rule);
+        let inputs = EvidenceInputs::new(NOW);
+        appraise_evidence(&padded(padding), Some(&endorsements), &policy, &inputs, &Ring)
+    };
+    for (rule, takes_zeros) in [
+        (Rule::Require(TrailingBytes::None), false),
+        (Rule::Require(TrailingBytes::Zeros), true),
+        (ignore(), true),
+    ] {
+        assert_accepted(&check(&[], rule.clone()));
+        match takes_zeros {
+            true => assert_accepted(&check(&[0; 100], rule.clone())),
+            false => assert_rejected(&check(&[0; 100], rule.clone()), "tdx_padding_not_accepted"),
+        }
+        assert_rejected(&check(&[0, 1], rule), "tdx_trailing_bytes");
+    }
 }
 
 #[test]
