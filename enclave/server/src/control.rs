@@ -154,7 +154,11 @@ async fn write<S: AsyncWrite>(
                 None => return sender.finish().await,
             },
             changed = subject.stage.changed() => match changed {
-                Ok(()) => stage_message(&subject.stage.borrow_and_update().clone(), boot.as_ref()),
+                // The boot is looked up now: what was known before the wait may be older than the stage.
+                Ok(()) => {
+                    let stage = subject.stage.borrow_and_update().clone();
+                    stage_message(&stage, subject.boot().as_ref())
+                }
                 Err(_) => return sender.finish().await,
             },
             (boot, batch) = receipts => {

@@ -112,6 +112,7 @@ async fn start(arguments: &Arguments, state: PathBuf) -> Result<Started> {
         Some(folder) => folder.clone(),
         None => default_authority()?,
     };
+    let authority_exists = authority.exists();
     let mut enclave_arguments: Vec<OsString> = vec!["--authority".into(), authority.into()];
     if let Some(model) = &arguments.model {
         enclave_arguments.extend(["--model".into(), model.into()]);
@@ -120,6 +121,11 @@ async fn start(arguments: &Arguments, state: PathBuf) -> Result<Started> {
         enclave_arguments.extend(["--embedding-model".into(), folder.into()]);
     }
     let enclave = launch::program(&programs, "vouchsafe-enclave-sim")?;
+    if !authority_exists {
+        anstream::eprintln!(
+            "Making a simulated authority, once per installation: RSA keys of 4096 bits take a while."
+        );
+    }
     let expected = pin::measure(&enclave, &enclave_arguments).await?;
     let policy = pin::policy(&expected)?;
     let running = launch::start(&Launch { programs, state: state.join("host"), enclave_arguments }).await?;

@@ -1,0 +1,123 @@
+//! The endpoint as ordinary clients use it: `curl` and the official `openai` package.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use vouchsafe_e2e::{Up, prepared, program, root, run};
+
+fn newest_bundle(up: &Up) -> PathBuf {
+    let folder = up.state.path().join("receipts");
+    let mut bundles: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with("-bundle.json"))
+        .collect();
+    bundles.sort();
+    bundles.pop().expect("a bundle was kept")
+}
+
+fn beside(bundle: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(bundle.to_string_lossy().replace("bundle.json", suffix))
+}
+
+fn verify(up: &Up, bundle: &Path, response: &Path) -> (Option<i32>, Value) {
+    let output = run(Command::new(program("vouchsafe"))
+        .arg("verify")
+        .arg(bundle)
+        .arg("--policy")
+        .arg(&up.policy)
+        .arg("--request")
+        .arg(beside(bundle, "request.json"))
+        .arg("--response")
+        .arg(response)
+        .args(["--format", "json"]));
+    let verdict = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code(), verdict)
+}
+
+#[test]
+fn the_openai_package_works_unchanged() {
+    let Some(python) = prepared("VOUCHSAFE_PYTHON", "the_openai_package_works_unchanged") else { return };
+    let up = Up::start(&[]);
+    let output =
+        run(Command::new(python).arg(root().join("tests/e2e/python/openai_client.py")).arg(&up.endpoint));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn curl_gets_answers_whose_bundles_verify_and_tampered_ones_do_not() {
+    let mut up = Up::start(&[]);
+    let question =
+        r#"{"model":"vouchsafe-demo","messages":[{"role":"user","content":"What is attestation?"}]}"#;
+    let (status, body) = up.curl("/chat/completions", question);
+    assert_eq!(status, 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    assert!(!answer["choices"][0]["message"]["content"].as_str().unwrap().is_empty());
+
+    let bundle = newest_bundle(&up);
+    let response = beside(&bundle, "response.json");
+    assert_eq!(std::fs::read_to_string(&response).unwrap(), body, "what curl got is what is kept");
+    let (exit, verdict) = verify(&up, &bundle, &response);
+    assert_eq!((exit, &verdict["verdict"]), (Some(0), &"accepted".into()), "{verdict:#}");
+    assert_eq!(verdict["simulated"], true);
+
+    let altered = up.state.path().join("altered.json");
+    std::fs::write(&altered, body.replacen("chat.completion", "chat.Completion", 1)).unwrap();
+    let (exit, verdict) = verify(&up, &bundle, &altered);
+    assert_eq!((exit, &verdict["code"]), (Some(10), &"response_mismatch".into()), "{verdict:#}");
+
+    let streaming = question.replace("{\"model\"", "{\"stream\":true,\"model\"");
+    let (status, stream) = up.curl("/chat/completions", &streaming);
+    assert_eq!(status, 200);
+    assert!(stream.contains("data: [DONE]"), "{stream}");
+    let bundle = newest_bundle(&up);
+    let (exit, verdict) = verify(&up, &bundle, &beside(&bundle, "response.sse"));
+    assert_eq!(exit, Some(0), "{verdict:#}");
+
+    assert!(up.interrupt().success(), "Ctrl-C ends it in order");
+    // Whatever listened there is gone: host and enclave ended with it.
+    assert!(std::net::TcpStream::connect(&up.host).is_err());
+}
+
+#[test]
+fn bad_requests_get_openais_errors() {
+    let up = Up::start(&[]);
+    let long = format!(
+        r#"{{"model":"vouchsafe-demo","messages":[{{"role":"user","content":"{}"}}]}}"#,
+        "word ".repeat(5_000)
+    );
+    let message = r#""messages":[{"role":"user","content":"Hi"}]"#;
+    let cases = [
+        ("{".to_owned(), 400, None),
+        ("[]".to_owned(), 400, None),
+        (r#"{"model":"vouchsafe-demo"}"#.to_owned(), 400, Some("messages")),
+        (r#"{"model":"vouchsafe-demo","messages":"Hi"}"#.to_owned(), 400, Some("messages")),
+        (format!(r#"{{"model":"vouchsafe-demo","temperature":-1,{message}}}"#), 400, Some("temperature")),
+        (format!(r#"{{"model":"vouchsafe-demo","top_p":7,{message}}}"#), 400, Some("top_p")),
+        (format!(r#"{{"model":"vouchsafe-demo","model":"x",{message}}}"#), 400, None),
+        (format!(r#"{{"model":"no-such-model",{message}}}"#), 404, Some("model")),
+        (long, 400, None),
+    ];
+    for (body, status, param) in cases {
+        let shown: String = body.chars().take(80).collect();
+        let (seen, text) = up.curl("/chat/completions", &body);
+        assert_eq!(seen, status, "{shown}: {text}");
+        let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{shown}: no JSON: {text}"));
+        assert!(
+            error["error"]["message"].is_string() && error["error"]["type"].is_string(),
+            "{shown}: {text}"
+        );
+        if let Some(param) = param {
+            assert_eq!(error["error"]["param"], param, "{shown}: {text}");
+        }
+    }
+    let (status, body) = up.curl("/chat/completions", &format!(r#"{{"model":"vouchsafe-demo",{message}}}"#));
+    assert_eq!(status, 200, "after all that an honest request is served: {body}");
+}
