@@ -55,7 +55,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::EndorsementsPlatform { .. } => "endorsements_platform_mismatch",
-            Self::Certificate { error, .. } | Self::Crl { error, .. } => error.code(),
+            Self::Certificate { error, .. } => error.code(),
+            Self::Crl { error, .. } => error.crl_code(),
             Self::RootNotTrusted { .. } => "root_not_trusted",
             Self::Snp(error) => error.code(),
             Self::Tdx(error) => error.code(),

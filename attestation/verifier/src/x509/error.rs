@@ -209,6 +209,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The stable word for this reason, where a revocation list was at fault: what lists share with
+    /// certificates has words of its own there.
+    pub fn crl_code(&self) -> &'static str {
+        match self {
+            Self::ExtensionDuplicate { .. } => "crl_extension_duplicate",
+            Self::ExtensionsTooMany { .. } => "crl_extensions_too_many",
+            Self::ExtensionCriticalUnknown { .. } => "crl_extension_critical_unknown",
+            Self::SignatureAlgorithmsDiffer => "crl_signature_algorithms_differ",
+            Self::SignatureAlgorithmUnsupported { .. } => "crl_signature_algorithm",
+            Self::PssAlgorithm { .. } => "crl_pss_algorithm",
+            Self::PssSaltLength { .. } => "crl_pss_salt_length",
+            Self::PssMalformed { .. } => "crl_pss_malformed",
+            Self::IssuerKeyUsage { .. } => "crl_issuer_key_usage",
+            _ => self.code(),
+        }
+    }
+
     /// The stable word for this reason.
     pub fn code(&self) -> &'static str {
         match self {

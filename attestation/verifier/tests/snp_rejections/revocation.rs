@@ -118,13 +118,13 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             *d.root.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x04);
         },
-        "certificate_issuer_key_usage",
+        "crl_issuer_key_usage",
     ),
     row(
         "a salt of 32 bytes",
         milan,
         |d| d.crl_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
-        "certificate_pss_salt_length",
+        "crl_pss_salt_length",
     ),
     row(
         "onlySomeReasons, empty",
@@ -197,7 +197,7 @@ pub(crate) const REVOCATION: &[Row] = &[
             let base = ObjectIdentifier::new_unwrap("2.5.29.27");
             d.crl_mut().extensions.push(Extension::critical(base, der::integer_u64(1)));
         },
-        "certificate_extension_critical_unknown",
+        "crl_extension_critical_unknown",
     ),
     row(
         "an entry of another issuer",
@@ -206,13 +206,13 @@ pub(crate) const REVOCATION: &[Row] = &[
             let issuer = Extension::critical(ObjectIdentifier::new_unwrap("2.5.29.29"), der::sequence(&[]));
             d.crl_mut().revoked.push(Revoked { extensions: vec![issuer], ..revoked(&[9]) });
         },
-        "certificate_extension_critical_unknown",
+        "crl_extension_critical_unknown",
     ),
     row(
         "an extension twice",
         milan,
         |d| d.crl_mut().extensions.push(standard::crl_number(8)),
-        "certificate_extension_duplicate",
+        "crl_extension_duplicate",
     ),
 ];
 

@@ -94,8 +94,6 @@ fn every_clause_has_rows_and_no_code_serves_two_clauses() {
         .map(|(code, clauses)| (code, clauses.into_iter().collect()))
         .collect();
     let stated: &[(&str, &[u8])] = &[
-        // A critical extension that nobody here knows, in a certificate or in a list.
-        ("certificate_extension_critical_unknown", &[34, 37]),
         // A module that nobody knows, whether at launch or now.
         ("tdx_module_unknown", &[46, 47]),
         // A word that is no status is not the JSON of a TCB info.

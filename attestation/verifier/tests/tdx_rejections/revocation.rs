@@ -130,7 +130,7 @@ fn lists() -> Vec<Row> {
         ("expired", "crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
         ("of tomorrow", "crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
         ("without an end", "crl_without_next_update", |list| list.next_update = None),
-        ("with an unknown critical extension", "certificate_extension_critical_unknown", |list| {
+        ("with an unknown critical extension", "crl_extension_critical_unknown", |list| {
             list.extensions.push(Extension::critical(oid::CONFIGURATION, der::null()));
         }),
     ];

@@ -1,0 +1,60 @@
+//! The page "what this verifier checks" (README.md) names every code that the sources can give, in one
+//! row each, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The codes in the sources: what stands after `=> "` in a file that defines `fn code` or `fn crl_code`.
+fn emitted() -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for file in rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (at, _) in text.match_indices("code(&self) -> &'static str {") {
+            let indent = text[..at].rsplit('\n').next().unwrap().chars().take_while(|c| *c == ' ').count();
+            let end = text[at..].find(&format!("\n{}}}", " ".repeat(indent))).unwrap() + at;
+            let words = text[at..end].split('"').skip(1).step_by(2);
+            codes.extend(words.map(str::to_owned));
+        }
+    }
+    codes
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    folders.iter().flat_map(|folder| rust_files(folder)).chain(files).collect()
+}
+
+/// The codes in the page's tables, with how many rows name them.
+fn documented() -> BTreeMap<String, usize> {
+    let mut codes = BTreeMap::new();
+    for line in include_str!("../README.md").lines().filter(|line| line.starts_with("| ")) {
+        let Some(cell) = line.split(" | ").nth(1) else { continue };
+        for code in cell.split('`').skip(1).step_by(2) {
+            *codes.entry(code.to_owned()).or_default() += 1;
+        }
+    }
+    codes
+}
+
+#[test]
+fn the_page_names_every_code_once() {
+    /// What certificates share is told where it matters again: that of the revoked ASK.
+    const TWICE: [&str; 1] = ["certificate_revoked"];
+    /// Not a check of evidence but of how `verify` is called.
+    const USAGE: [&str; 1] = ["endorsements_platform_mismatch"];
+
+    let (emitted, documented) = (emitted(), documented());
+    assert!(emitted.len() > 100, "{}", emitted.len());
+    let missing: Vec<_> = emitted
+        .iter()
+        .filter(|code| !documented.contains_key(*code) && !USAGE.contains(&code.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+    let invented: Vec<_> = documented.keys().filter(|code| !emitted.contains(*code)).collect();
+    assert!(invented.is_empty(), "on the page only: {invented:?}");
+    for (code, rows) in documented {
+        let expected = if TWICE.contains(&code.as_str()) { 2 } else { 1 };
+        assert_eq!(rows, expected, "{code}");
+    }
+}
