@@ -102,9 +102,8 @@ async fn read<S: AsyncRead>(
                 }
             }
             HostMessage::HealthRequest {} => {
-                if replies.send(EnclaveMessage::Health(subject.health())).await.is_err() {
-                    return Ok(());
-                }
+                let health = EnclaveMessage::Health(subject.health());
+                let Ok(()) = replies.send(health).await else { return Ok(()) };
             }
             HostMessage::Endorsements { json } => {
                 if let Some(context) = subject.context() {

@@ -70,18 +70,18 @@ fn model(context: &Context, name: &str) -> Answer {
 }
 
 fn model_json(served: &Served) -> serde_json::Value {
-    let mut json = json!({
+    let (measure, value) = match &served.kind {
+        Kind::Text(model) => ("max_model_len", json!(model.context_length())),
+        Kind::Embed(model) => ("dimensions", json!(model.dimensions())),
+    };
+    json!({
         "id": served.manifest.name,
         "object": "model",
         "created": 0,
         "owned_by": "vouchsafe",
         "digest": to_hex(&served.digest),
-    });
-    match &served.kind {
-        Kind::Text(model) => json["max_model_len"] = json!(model.context_length()),
-        Kind::Embed(model) => json["dimensions"] = json!(model.dimensions()),
-    }
-    json
+        measure: value,
+    })
 }
 
 fn receipt(context: &Context, token: &str) -> Answer {
