@@ -13,6 +13,21 @@ fn named(spec: &mut CertificateSpec, common_name: &str) {
 
 pub(crate) const CHAIN: &[Row] = &[
     row(
+        "no ASK at hand",
+        milan,
+        |d| {
+            d.offers_intermediate = false;
+            d.vek_mut().issuer = certificate::name("SEV-Naples");
+        },
+        "snp_vek_issuer_unknown",
+    ),
+    row(
+        "no ASK at hand but AMD's of the same name",
+        milan,
+        |d| d.offers_intermediate = false,
+        "certificate_signature_invalid",
+    ),
+    row(
         "a VCEK under the ASVK",
         milan,
         |d| {

@@ -41,6 +41,8 @@ pub(crate) struct Draft {
     pub(crate) vek: Option<Signed<CertificateSpec>>,
     pub(crate) intermediate: Signed<CertificateSpec>,
     pub(crate) root: Signed<CertificateSpec>,
+    /// Whether the intermediate travels with the endorsements.
+    pub(crate) offers_intermediate: bool,
     /// Whether the root travels with the endorsements.
     pub(crate) offers_root: bool,
     /// The root that the verifier believes, where it is not `root`.
@@ -120,6 +122,7 @@ impl Draft {
             vek: Some(Signed::new(vek, intermediate)),
             intermediate: ca(intermediate),
             root: ca(Issuer::Ark),
+            offers_intermediate: true,
             offers_root: true,
             believes: None,
             crl: Some(Signed::new(crl, Issuer::Ark)),
@@ -159,7 +162,7 @@ impl Draft {
         let roots = TrustRoots::none().with_test_amd_root(believed)?;
         let endorsements = SnpEndorsements {
             vek: self.vek.as_ref().map(|vek| Base64(vek.der(self.authority))),
-            intermediate: Some(Base64(self.intermediate.der(self.authority))),
+            intermediate: self.offers_intermediate.then(|| Base64(self.intermediate.der(self.authority))),
             root: self.offers_root.then_some(Base64(root)),
             crl: self.crl.as_ref().map(|crl| Base64(self.crl(crl))),
         };

@@ -99,6 +99,30 @@ fn wrong_revocation_lists_are_refused() {
     judge_table(revocation::REVOCATION);
 }
 
+/// The page in README.md names every code; each that speaks of SEV-SNP or of its revocation list has a
+/// row here.
+#[test]
+fn every_code_has_a_row() {
+    const TABLES: [&[Row]; 7] = [
+        report::SHAPE,
+        report::AGAINST_THE_VEK,
+        vek::VEK,
+        chain::CHAIN,
+        signatures::SIGNATURES,
+        chain::VALIDITY,
+        revocation::REVOCATION,
+    ];
+    let with_rows: BTreeSet<&str> = TABLES.into_iter().flatten().map(|row| row.code).collect();
+    let page = include_str!("../../README.md");
+    let named = page.split('`').skip(1).step_by(2);
+    let named: BTreeSet<&str> =
+        named.filter(|word| word.starts_with("snp_") || word.starts_with("crl_")).collect();
+    assert!(named.len() > 50, "{named:?}");
+    // `crl_checked()` is an accessor.
+    let missing: Vec<_> = named.difference(&with_rows).filter(|word| !word.ends_with("()")).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
 /// Judges every row and its control; reports all failures at once.
 fn judge_table(rows: &[Row]) {
     let mut failures = Vec::new();

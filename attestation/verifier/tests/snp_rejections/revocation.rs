@@ -2,12 +2,12 @@
 
 use vouchsafe_simulator::amd::{Issuer, certificate};
 use vouchsafe_simulator::der;
-use vouchsafe_simulator::x509::{Extension, PssParameters, Revoked, standard};
+use vouchsafe_simulator::x509::{Extension, Hash, PssParameters, Revoked, SignatureAlgorithm, standard};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::x509::oid::ObjectIdentifier;
 
 use super::draft::{AT, BEGIN, DAY, Draft, ENDORSED};
-use super::signatures::pss;
+use super::signatures::{RSASSA_PSS, pss};
 use super::{Row, genoa, milan, milan_vlek, row};
 
 fn revoked(serial: &[u8]) -> Revoked {
@@ -18,6 +18,10 @@ fn genoa_with_the_retired_ask_listed() -> Draft {
     let mut draft = genoa();
     draft.crl_mut().revoked.push(revoked(&[0x02, 0x00, 0x01]));
     draft
+}
+
+fn raw(elements: &[&[u8]]) -> SignatureAlgorithm {
+    SignatureAlgorithm::Raw(der::sequence(elements))
 }
 
 fn distribution_point(fields: &[&[u8]]) -> Extension {
@@ -207,6 +211,45 @@ pub(crate) const REVOCATION: &[Row] = &[
             d.crl_mut().revoked.push(Revoked { extensions: vec![issuer], ..revoked(&[9]) });
         },
         "crl_extension_critical_unknown",
+    ),
+    row(
+        "33 extensions",
+        milan,
+        |d| {
+            let other =
+                |number| ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.99").push_arc(number).unwrap();
+            let extensions = (0..31).map(|number| Extension::new(other(number), vec![5, 0]));
+            d.crl_mut().extensions.extend(extensions);
+            assert_eq!(d.crl_mut().extensions.len(), 33);
+        },
+        "crl_extensions_too_many",
+    ),
+    row(
+        "other parameters outside than inside",
+        milan,
+        |d| d.crl_mut().outer_algorithm = Some(pss(PssParameters::AMD_EXPLICIT_TRAILER)),
+        "crl_signature_algorithms_differ",
+    ),
+    row(
+        "an unknown algorithm declared",
+        milan,
+        |d| d.crl_mut().algorithm = raw(&[&der::oid(standard::CRL_NUMBER)]),
+        "crl_signature_algorithm",
+    ),
+    row(
+        "SHA-256, as declared",
+        milan,
+        |d| {
+            let sha256 = PssParameters { hash: Hash::Sha256, mgf1_hash: Hash::Sha256, ..PssParameters::AMD };
+            d.crl_mut().algorithm = pss(sha256);
+        },
+        "crl_pss_algorithm",
+    ),
+    row(
+        "RSASSA-PSS without parameters",
+        milan,
+        |d| d.crl_mut().algorithm = raw(&[&der::oid(RSASSA_PSS)]),
+        "crl_pss_malformed",
     ),
     row(
         "an extension twice",

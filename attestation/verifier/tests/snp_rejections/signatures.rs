@@ -122,7 +122,7 @@ pub(crate) const SIGNATURES: &[Row] = &[
     ),
 ];
 
-const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+pub(crate) const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
 /// AMD's parameters with this trailer field.
 fn trailer(value: &[u8]) -> SignatureAlgorithm {
