@@ -127,7 +127,9 @@ impl<'p> Checks<'p> {
     }
 
     pub(super) fn conclude(mut self) -> Verdict {
-        let proved = std::mem::take(&mut self.proved);
+        let mut proved = std::mem::take(&mut self.proved);
+        // Stable: within a step the order stays.
+        proved.sort_by_key(|(step, _)| *step);
         let proved = proved
             .into_iter()
             .filter(|(step, _)| self.is_clean_through(*step))

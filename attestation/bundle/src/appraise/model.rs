@@ -97,7 +97,7 @@ fn engine(checks: &mut Checks<'_>, boot: &BootStatement) {
         |accepted| any_of(accepted.iter().map(text)),
         |accepted| accepted.contains(&boot.engine),
     );
-    checks.prove(Step::Engine, "engine", format!("It was computed by {}.", text(&boot.engine)));
+    checks.prove(Step::Engine, "engine", format!("The engine is {}.", text(&boot.engine)));
 }
 
 fn matches(reference: &ModelReference, manifest: &ModelManifest, crypto: &dyn Crypto) -> bool {

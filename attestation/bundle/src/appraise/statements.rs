@@ -194,12 +194,12 @@ pub(super) fn prove_hardware(checks: &mut Checks<'_>, evidence: &VerifiedEvidenc
     match evidence.root() {
         vouchsafe_verifier::RootKind::Vendor => {
             let text = format!("A genuine {machine} signed the evidence, by its vendor's root.");
-            checks.prove(Step::BootPlatform, "hardware", text);
+            checks.prove(Step::BootEvidence, "hardware", text);
         }
         vouchsafe_verifier::RootKind::Test { .. } => {
             let text =
                 format!("A simulated {machine} signed the evidence: no hardware vouches for anything here.");
-            checks.prove(Step::BootPlatform, "simulated_hardware", text);
+            checks.prove(Step::BootEvidence, "simulated_hardware", text);
         }
     }
 }

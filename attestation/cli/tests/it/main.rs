@@ -1,0 +1,7 @@
+//! The program from outside: exit status, JSON, tables.
+
+mod common;
+mod evidence;
+mod external;
+mod usage;
+mod verify;
