@@ -176,6 +176,7 @@ pub struct Verdict {
     detail: Option<String>,
     simulated: bool,
     policy: PolicyName,
+    #[serde(serialize_with = "rfc3339")]
     at: UnixSeconds,
     claims: Option<serde_json::Value>,
     receipt: Option<ReceiptPayload>,
@@ -207,7 +208,7 @@ pub(crate) struct Conclusion {
 
 impl Verdict {
     /// Decides: the first failing check rejects; without one, the first skipped check leaves the
-    /// verdict incomplete; without either it is accepted.
+    /// verdict incomplete; without either, and with something that passed, it is accepted.
     pub(crate) fn conclude(conclusion: Conclusion) -> Self {
         let Conclusion {
             policy,
@@ -226,7 +227,9 @@ impl Verdict {
         let (verdict, decisive) = match (first(Outcome::Failed), first(Outcome::Skipped)) {
             (Some(failed), _) => (Decision::Rejected, Some(failed)),
             (None, Some(skipped)) => (Decision::Incomplete, Some(skipped)),
-            (None, None) => (Decision::Accepted, None),
+            (None, None) if first(Outcome::Passed).is_some() => (Decision::Accepted, None),
+            // Nothing was checked, so nothing was found to be good.
+            (None, None) => (Decision::Incomplete, None),
         };
         let code = decisive.and_then(|finding| finding.code);
         let detail = decisive.map(Finding::describe);
@@ -317,6 +320,11 @@ impl Verdict {
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
+}
+
+/// Moments in a verdict are written as in policies and on the command line.
+fn rfc3339<S: serde::Serializer>(at: &UnixSeconds, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
 }
 
 impl Finding {

@@ -36,6 +36,9 @@ pub(crate) enum Failure {
         /// What was asked for.
         name: String,
     },
+    /// No enclave could be reached, or what was reached is none that could be judged.
+    #[error("{0} ({code})", code = .0.code())]
+    Enclave(#[from] vouchsafe_client::Error),
     /// Something on our side.
     #[error("{0}")]
     Own(String),
@@ -46,7 +49,8 @@ impl Failure {
         ExitCode::from(match self {
             Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } => 30,
             Self::NoSuchCommand { .. } => 2,
-            Self::Own(_) => 1,
+            Self::Enclave(error) if error.is_refusal() => 10,
+            Self::Enclave(_) | Self::Own(_) => 1,
         })
     }
 }

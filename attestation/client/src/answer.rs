@@ -26,7 +26,8 @@ pub struct Answer {
     pub stream: Option<StreamRecords>,
     /// Opens `GET /v1/receipts/{token}` later.
     pub token: Option<String>,
-    /// The verdict; absent where nothing was signed.
+    /// The verdict; absent where nothing was signed. Of a stream that was cut off it is on the events
+    /// up to the last signed head.
     pub verdict: Option<Verdict>,
     /// How long each stage took.
     pub timings: Timings,
@@ -46,9 +47,10 @@ pub struct Timings {
 }
 
 impl Answer {
-    /// Whether a receipt came and was accepted.
+    /// Whether a receipt came and was accepted. Of a stream that was cut off the verdict may accept a
+    /// beginning, but that is no answer.
     pub fn is_accepted(&self) -> bool {
-        self.verdict.as_ref().is_some_and(Verdict::is_accepted)
+        self.receipt.is_some() && self.verdict.as_ref().is_some_and(Verdict::is_accepted)
     }
 
     /// A bundle for others, who need nothing else but their own policy.

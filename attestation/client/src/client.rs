@@ -9,7 +9,7 @@ use vouchsafe_bundle::{Policy, VerifiedBoot};
 use crate::answer::Answer;
 use crate::attest::{Attested, attest};
 use crate::connection::{Connection, Request};
-use crate::reply::Reply;
+use crate::reply::{EPOCH_MISMATCH, Reply};
 use crate::{Error, now, tls};
 
 /// Connections kept for reuse.
@@ -18,6 +18,8 @@ const IDLE_MAX: usize = 32;
 const BOOTS_MAX: usize = 64;
 /// An enclave is attested again this long before its epoch ends.
 const RENEW_SECONDS_BEFORE: u64 = 30;
+/// Connections opened to find one enclave again among those behind an address.
+const SEARCH_MAX: usize = 16;
 
 /// Where to connect and what to demand.
 #[derive(Debug, Clone)]
@@ -35,6 +37,9 @@ pub struct Client {
     options: Options,
     tls: Arc<rustls::ClientConfig>,
     state: Mutex<State>,
+    /// Held while an enclave is attested for a request, so that many first requests at once cost one
+    /// attestation.
+    attesting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -51,7 +56,12 @@ impl Client {
     /// When the TLS library cannot be set up.
     pub fn new(options: Options) -> Result<Self, Error> {
         let tls = tls::config().map_err(|error| Error::Request(error.to_string()))?;
-        Ok(Self { options, tls: Arc::new(tls), state: Mutex::default() })
+        Ok(Self {
+            options,
+            tls: Arc::new(tls),
+            state: Mutex::default(),
+            attesting: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The policy in force.
@@ -86,10 +96,7 @@ impl Client {
             }
         }
         let mut connection = Connection::open(&self.options.address, &self.tls).await?;
-        let boot = match self.known(&connection.spki)? {
-            Some(boot) => boot,
-            None => self.judge(&mut connection).await?.boot,
-        };
+        let boot = self.accepted(&mut connection).await?;
         let sent = Instant::now();
         let response = connection.send(request).await?;
         self.reply(connection, response, boot, request, sent)
@@ -110,21 +117,21 @@ impl Client {
     /// Judges an answer again, if its receipt is of a newer epoch than its enclave was attested in.
     ///
     /// # Errors
-    /// When attesting again fails.
+    /// When attesting again fails, or the enclave is no longer to be found.
     pub async fn settle_epoch(
         &self,
         mut answer: Answer,
         boot: Arc<VerifiedBoot>,
     ) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
-        if answer.verdict.as_ref().and_then(|verdict| verdict.code()) != Some("epoch_mismatch") {
+        if answer.verdict.as_ref().and_then(|verdict| verdict.code()) != Some(EPOCH_MISMATCH) {
             return Ok((answer, boot));
         }
-        let renewed = self.attest().await?.boot;
+        let renewed = self.attest_again(boot.tls_spki()).await?;
         let shown = vouchsafe_bundle::Answer {
             receipt: answer.receipt.as_ref(),
             opening: answer.opening.as_ref(),
             stream: answer.stream.as_ref(),
-            request: Some(&answer.request),
+            request: answer.receipt.as_ref().map(|_| answer.request.as_ref()),
             response: Some(&answer.response),
         };
         answer.verdict = Some(renewed.check_answer(&shown, now()?, &vouchsafe_verifier::crypto::Ring));
@@ -140,12 +147,54 @@ impl Client {
         sent: Instant,
     ) -> Result<Reply, Error> {
         self.keep(connection);
-        Reply::new(response, boot, request.body.clone(), sent)
+        Reply::new(response, boot, request.clone(), sent)
+    }
+
+    /// The enclave at the other end of a connection, attested over it unless it was before.
+    async fn accepted(&self, connection: &mut Connection) -> Result<Arc<VerifiedBoot>, Error> {
+        if let Some(boot) = self.known(&connection.spki)? {
+            return Ok(boot);
+        }
+        let _attesting = self.attesting.lock().await;
+        match self.known(&connection.spki)? {
+            Some(boot) => Ok(boot),
+            None => Ok(self.judge(connection).await?.boot),
+        }
+    }
+
+    /// Attests the enclave with this key again, whichever others stand behind the same address.
+    async fn attest_again(&self, spki: &[u8]) -> Result<Arc<VerifiedBoot>, Error> {
+        let kept = {
+            let mut state = self.lock();
+            let place =
+                state.idle.iter().position(|kept| kept.is_idle() && !kept.is_stale() && kept.spki == spki);
+            place.map(|place| state.idle.swap_remove(place))
+        };
+        if let Some(mut connection) = kept
+            && let Ok(attested) = self.judge(&mut connection).await
+        {
+            self.keep(connection);
+            return Ok(attested.boot);
+        }
+        for _ in 0..SEARCH_MAX {
+            let mut connection = Connection::open(&self.options.address, &self.tls).await?;
+            if connection.spki == spki {
+                let attested = self.judge(&mut connection).await?;
+                self.keep(connection);
+                return Ok(attested.boot);
+            }
+        }
+        Err(Error::EnclaveGone)
     }
 
     async fn judge(&self, connection: &mut Connection) -> Result<Attested, Error> {
-        let attested = attest(connection, &self.options.policy, &self.options.extra_roots).await?;
+        let judged = attest(connection, &self.options.policy, &self.options.extra_roots).await;
         let mut state = self.lock();
+        if judged.as_ref().is_err_and(Error::is_refusal) {
+            // Whatever was believed of this key before is not any more.
+            state.boots.remove(&connection.spki);
+        }
+        let attested = judged?;
         if state.boots.len() >= BOOTS_MAX {
             // Forgetting costs an attestation and nothing else.
             state.boots.clear();
@@ -166,6 +215,7 @@ impl Client {
         loop {
             let found = {
                 let mut state = self.lock();
+                state.idle.retain(|kept| !kept.is_closed() && !kept.is_stale());
                 let place = state.idle.iter().position(Connection::is_idle);
                 place.map(|place| state.idle.swap_remove(place))
             };

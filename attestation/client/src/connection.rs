@@ -21,6 +21,12 @@ use crate::{Error, tls};
 /// Longest wait for a connection and its handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Longest wait for a response's head: as long as an enclave may compute, and some.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(660);
+/// A connection whose last response began longer ago is not used again, since the enclave may be
+/// closing it: enclaves wait 30 seconds for the next request.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(20);
+
 /// A request as the enclave will see and commit to it.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -70,6 +76,7 @@ pub(crate) struct Connection {
     /// 32 bytes that only the two ends of this very session know.
     pub(crate) exporter: [u8; 32],
     pub(crate) opened: Instant,
+    used: Instant,
 }
 
 impl Connection {
@@ -105,7 +112,7 @@ impl Connection {
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends when the sender is dropped or the peer leaves; the error reaches the request in flight.
         tokio::spawn(driver);
-        Ok(Self { sender, spki, exporter, opened })
+        Ok(Self { sender, spki, exporter, opened, used: Instant::now() })
     }
 
     /// Sends a request and waits for the response's head.
@@ -127,12 +134,21 @@ impl Connection {
             .body(Full::new(request.body.clone()))
             .map_err(|error| Error::Request(error.to_string()))?;
         self.sender.ready().await?;
-        Ok(self.sender.send_request(request).await?)
+        let limit = Error::Timeout { what: "waiting for the answer", seconds: HEAD_TIMEOUT.as_secs() };
+        let response = tokio::time::timeout(HEAD_TIMEOUT, self.sender.send_request(request));
+        let response = response.await.map_err(|_| limit)??;
+        self.used = Instant::now();
+        Ok(response)
     }
 
     /// Whether it can take another request now.
     pub(crate) fn is_idle(&self) -> bool {
         self.sender.is_ready()
+    }
+
+    /// Whether it was idle for so long that the enclave may be closing it. One that is busy is never.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_idle() && self.used.elapsed() > IDLE_AGE_MAX
     }
 
     /// Whether it is of no more use.

@@ -40,7 +40,7 @@ pub enum Error {
     #[error("the attestation document is unusable: {0}")]
     Document(String),
     /// The connection broke or its HTTP was malformed.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed: {}", innermost(.0.as_ref()))]
     Http(Arc<hyper::Error>),
     /// The request cannot be sent.
     #[error("the request cannot be sent: {0}")]
@@ -73,6 +73,23 @@ pub enum Error {
         /// Events that the head covers.
         events: u64,
     },
+    /// The receipt's opening fits its commitments, but names something else than was sent or received.
+    #[error("the receipt is for {field} {opened:?}, which was {actual:?} here")]
+    OtherExchange {
+        /// Which field of the opening.
+        field: &'static str,
+        /// What was sent, or received.
+        actual: String,
+        /// What the opening says.
+        opened: String,
+    },
+    /// The answer has a content encoding, over which no commitment is defined.
+    #[error("the answer has the content encoding {0:?}; none is accepted")]
+    ContentEncoding(String),
+    /// The answer is of a later epoch than its enclave was attested in, and that enclave is no longer
+    /// to be found to attest again.
+    #[error("the enclave that answered in a new epoch can no longer be reached to attest for it")]
+    EnclaveGone,
     /// This machine's clock stands before 1970.
     #[error("this machine's clock stands before 1970")]
     Clock,
@@ -83,6 +100,14 @@ pub enum Error {
 
 fn describe(verdict: &Verdict) -> String {
     format!("{} ({})", verdict.code().unwrap_or("incomplete"), verdict.detail().unwrap_or_default())
+}
+
+/// What lies at the bottom of a library's error, whose own text says little.
+fn innermost<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
 }
 
 impl Error {
@@ -101,6 +126,9 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::Malformed { .. } => "receipt_malformed",
             Self::HeadMismatch { .. } => "stream_head_mismatch",
+            Self::OtherExchange { .. } => "opening_mismatch",
+            Self::ContentEncoding(_) => "content_encoding_unsupported",
+            Self::EnclaveGone => "enclave_gone",
             Self::Clock => "clock_unusable",
             Self::Random => "randomness_unavailable",
         }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use vouchsafe_bundle::{Answer as Shown, StreamRecords, VerifiedBoot};
 use vouchsafe_receipt::stream::{
-    HEAD_COMMENT, Head, OPENING_NAME, RECEIPT_NAME, START_COMMENT, StreamHead, StreamStart, TOKEN_NAME,
+    ASSURANCE_NAME, HEAD_COMMENT, Head, OPENING_NAME, RECEIPT_NAME, START_COMMENT, StreamHead, StreamStart,
+    TOKEN_NAME, data_payloads,
 };
 use vouchsafe_receipt::{Envelope, Opening};
 use vouchsafe_verifier::crypto::Ring;
@@ -18,10 +19,15 @@ use vouchsafe_verifier::encoding::from_base64url;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::answer::{Answer, Timings};
+use crate::connection::Request;
 use crate::{Error, now};
 
 /// Longest answer that is kept.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The verdict's code where a receipt is of another epoch than its enclave was attested in.
+pub(crate) const EPOCH_MISMATCH: &str = "epoch_mismatch";
+/// Longest wait for the next piece of an answer. Streams carry a signed head at least every second.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(90);
 const OPENING_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8 };
 
 /// A response that is being received over a judged connection.
@@ -32,7 +38,7 @@ pub struct Reply {
     pub headers: HeaderMap,
     pub(crate) boot: Arc<VerifiedBoot>,
     body: Incoming,
-    request: Bytes,
+    request: Request,
     received: BytesMut,
     /// How much of `received` was looked through for lines.
     scanned: usize,
@@ -62,10 +68,13 @@ impl Reply {
     pub(crate) fn new(
         response: http::Response<Incoming>,
         boot: Arc<VerifiedBoot>,
-        request: Bytes,
+        request: Request,
         sent: Instant,
     ) -> Result<Self, Error> {
         let (head, body) = response.into_parts();
+        if let Some(encoding) = head.headers.get(CONTENT_ENCODING) {
+            return Err(Error::ContentEncoding(String::from_utf8_lossy(encoding.as_bytes()).into_owned()));
+        }
         let mut reply = Self {
             status: head.status,
             boot,
@@ -110,10 +119,13 @@ impl Reply {
     /// after every signed head in it was found to agree with the events.
     ///
     /// # Errors
-    /// When the connection breaks, the answer is too long, or a signed record is wrong.
+    /// When the connection breaks or stalls, the answer is too long, or a signed record is wrong.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let limit =
+                Error::Timeout { what: "the next piece of the answer", seconds: PIECE_TIMEOUT.as_secs() };
+            let frame = tokio::time::timeout(PIECE_TIMEOUT, self.body.frame()).await.map_err(|_| limit)?;
+            let Some(frame) = frame else { return Ok(None) };
             let Ok(data) = frame?.into_data() else { continue };
             if self.received.len().saturating_add(data.len()) > ANSWER_BYTES_MAX {
                 return Err(Error::TooLong { max: ANSWER_BYTES_MAX });
@@ -127,12 +139,19 @@ impl Reply {
     /// Looks through the lines that are complete now.
     fn scan(&mut self) -> Result<(), Error> {
         let Some(mut events) = self.events.take() else { return Ok(()) };
+        let result = self.scan_lines(&mut events);
+        // What was found good before a failure stays, and is what a stream that broke off proves.
+        self.events = Some(events);
+        result
+    }
+
+    fn scan_lines(&mut self, events: &mut Events) -> Result<(), Error> {
         while let Some(rest) = self.received.get(self.scanned..)
             && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
         {
             let line = rest.get(..length).unwrap_or_default();
             self.scanned = self.scanned.saturating_add(length).saturating_add(1);
-            if let Some(data) = line.strip_prefix(b"data: ") {
+            if let Some(data) = data_payloads(line).next() {
                 if data != b"[DONE]" {
                     let elapsed = self.sent.elapsed();
                     if self.timings.first_event == Duration::ZERO && has_content(data) {
@@ -149,7 +168,6 @@ impl Reply {
                 }
             }
         }
-        self.events = Some(events);
         Ok(())
     }
 
@@ -165,6 +183,7 @@ impl Reply {
     /// Judges what has arrived, whether or not it is complete: what a client does that was cut off.
     ///
     /// # Errors
+    /// [`Error::OtherExchange`] where the answer is accepted, but to something else than was sent; or
     /// [`Error::Clock`].
     pub fn judge(mut self) -> Result<Answer, Error> {
         self.timings.complete = self.sent.elapsed();
@@ -182,10 +201,18 @@ impl Reply {
                 receipt: self.parts.receipt.as_ref(),
                 opening: self.parts.opening.as_ref(),
                 stream: stream.as_ref(),
-                request: Some(&self.request),
+                // What opens the request comes with the receipt.
+                request: self.parts.receipt.as_ref().map(|_| self.request.body.as_ref()),
                 response: Some(&response),
             };
-            Some(self.boot.check_answer(&shown, now()?, &Ring))
+            let verdict = self.boot.check_answer(&shown, now()?, &Ring);
+            // A verdict on a later epoch is still to come; it judges the same opening.
+            if (verdict.is_accepted() || verdict.code() == Some(EPOCH_MISMATCH))
+                && let Some(opening) = &self.parts.opening
+            {
+                is_of_this_exchange(opening, &self.request, self.status, &self.headers)?;
+            }
+            Some(verdict)
         } else {
             None
         };
@@ -199,7 +226,7 @@ impl Reply {
         Ok(Answer {
             status: self.status,
             content_type,
-            request: self.request,
+            request: self.request.body,
             response,
             receipt: self.parts.receipt,
             opening: self.parts.opening,
@@ -208,6 +235,43 @@ impl Reply {
             verdict,
             timings: self.timings,
         })
+    }
+}
+
+/// What an opening names beside the bodies must be what was sent and received here: it fits the
+/// receipt, but a receipt says nothing of who asked.
+fn is_of_this_exchange(
+    opening: &Opening,
+    request: &Request,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<(), Error> {
+    let header = |headers: &HeaderMap, name: &str| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .unwrap_or_default()
+    };
+    let mut named = Vec::new();
+    if let Some(opened) = &opening.request {
+        let sent: HeaderMap = request.headers.iter().cloned().collect();
+        named.extend([
+            ("method", request.method.to_string(), opened.method.clone()),
+            ("path", request.path.clone(), opened.path.clone()),
+            ("content type of the request", request.content_type.clone(), opened.content_type.clone()),
+            ("nonce", request.nonce.clone(), opened.nonce.clone()),
+            ("assurance", header(&sent, ASSURANCE_NAME), opened.assurance.clone()),
+        ]);
+    }
+    if let Some(opened) = &opening.response {
+        named.extend([
+            ("status", status.as_u16().to_string(), opened.status.to_string()),
+            ("content type", header(headers, CONTENT_TYPE.as_str()), opened.content_type.clone()),
+        ]);
+    }
+    match named.into_iter().find(|(_, actual, opened)| actual != opened) {
+        None => Ok(()),
+        Some((field, actual, opened)) => Err(Error::OtherExchange { field, actual, opened }),
     }
 }
 

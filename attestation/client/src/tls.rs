@@ -1,22 +1,23 @@
 //! TLS 1.3 to a key that is judged afterwards.
 //!
 //! No certificate authority vouches for an enclave, so the certificate is taken as a container for a
-//! key. The handshake proves possession of that key; whether it is an enclave's is decided by the
-//! evidence, before anything secret is sent.
+//! key. The handshake proves possession of exactly the key that [`spki`] reads from it: the signature
+//! is verified with those bytes, so that no second reading of the certificate can differ. Whether it
+//! is an enclave's key is decided by the evidence, before anything secret is sent.
 
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use vouchsafe_receipt::ReceiptKey;
 use vouchsafe_verifier::x509::{Certificate, PublicKey};
 
 /// The name that enclave certificates carry; it resolves nowhere (RFC 6761).
 pub(crate) const SERVER_NAME: &str = "vouchsafe.invalid";
 
-/// TLS 1.3 only, no early data, resumption within one process.
+/// TLS 1.3 only, no early data, no resumption.
 pub(crate) fn config() -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(KeyHolder { provider: Arc::clone(&provider) });
@@ -54,7 +55,7 @@ impl ServerCertVerifier for KeyHolder {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Provisional: `connection` compares the key with the attested one before it sends anything.
+        // Provisional: the key is compared with the attested one before anything else is sent.
         Ok(ServerCertVerified::assertion())
     }
 
@@ -73,15 +74,17 @@ impl ServerCertVerifier for KeyHolder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
+        let spki = spki(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        verify_tls13_signature_with_raw_key(
             message,
-            certificate,
+            &SubjectPublicKeyInfoDer::from(spki),
             signature,
             &self.provider.signature_verification_algorithms,
         )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        // The one kind of key that a boot statement holds.
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
     }
 }

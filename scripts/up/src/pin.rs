@@ -41,12 +41,12 @@ pub(crate) async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Ex
         .arg("measure")
         .args(arguments)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .await
         .with_context(|| format!("cannot start {}", enclave.display()))?;
     if !output.status.success() {
-        bail!("the enclave program refused to be measured ({})", output.status);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("the enclave program refused to be measured ({}): {}", output.status, complaint.trim());
     }
     serde_json::from_slice(&output.stdout).context("the enclave program's measurements")
 }

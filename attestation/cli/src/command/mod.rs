@@ -1,7 +1,11 @@
 //! The subcommands, one module each.
 
+mod attest;
+mod chat;
+mod enclave;
 mod evidence;
 mod external;
+mod proxy;
 mod verify;
 
 use std::ffi::OsString;
@@ -19,6 +23,12 @@ pub(crate) enum Command {
     /// Verify or show a raw attestation report or quote
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Have an enclave attest itself over a new connection, and judge it
+    Attest(attest::Arguments),
+    /// Serve an OpenAI-compatible endpoint on this machine in front of a verified enclave
+    Proxy(proxy::Arguments),
+    /// Talk to a verified enclave in the terminal
+    Chat(chat::Arguments),
     /// Run the program vouchsafe-NAME, from this program's folder or PATH
     #[command(external_subcommand)]
     External(Vec<OsString>),
@@ -30,6 +40,9 @@ impl Command {
         match self {
             Self::Verify(arguments) => verify::run(&arguments),
             Self::Evidence(command) => evidence::run(&command),
+            Self::Attest(arguments) => attest::run(&arguments),
+            Self::Proxy(arguments) => proxy::run(&arguments),
+            Self::Chat(arguments) => chat::run(&arguments),
             Self::External(words) => external::run(&words),
         }
     }

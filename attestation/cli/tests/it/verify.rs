@@ -138,7 +138,7 @@ fn the_json_verdict_has_its_fields() {
     {
         assert!(json.get(field).is_some(), "{field}");
     }
-    assert_eq!(json["simulated"], true);
+    assert_eq!((&json["simulated"], &json["at"]), (&true.into(), &AT.into()));
     assert_eq!(json["claims"]["platform"], "sev-snp");
     assert_eq!(json["claims"]["measurement"], "4d".repeat(48));
     assert_eq!(json["receipt"]["seq"], 0);

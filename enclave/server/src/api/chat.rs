@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use vouchsafe_engine::{ChatMessage, Role};
 
 use super::error::ApiError;
-use super::json::{self, Given, OneOrMany, TokenBiases};
+use super::json::{self, AtMost, Given, OneOrMany, TokenBiases};
 use super::sampling::{Generation, Stated, StreamOptions};
 
 /// Most messages of one conversation.
@@ -30,7 +30,7 @@ pub(crate) struct ChatRequest {
 #[serde(deny_unknown_fields)]
 struct Body {
     model: String,
-    messages: Vec<Message>,
+    messages: AtMost<Message, MESSAGES_MAX>,
     #[serde(default)]
     temperature: Option<f32>,
     #[serde(default)]
@@ -202,7 +202,7 @@ impl ChatRequest {
         body.refuse_what_is_not_done()?;
         let max_tokens = max_tokens(body.max_tokens, body.max_completion_tokens)?;
         let logprobs = logprobs(body.logprobs, body.top_logprobs)?;
-        let messages = messages(body.messages)?;
+        let messages = messages(body.messages.0)?;
         let generation = Stated {
             temperature: body.temperature,
             top_p: body.top_p,
@@ -289,9 +289,8 @@ fn logprobs(wanted: Option<bool>, top: Option<u8>) -> Result<Option<u8>, ApiErro
 }
 
 fn messages(stated: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
-    if stated.is_empty() || stated.len() > MESSAGES_MAX {
-        let message = format!("'messages' must have 1 to {MESSAGES_MAX} entries, not {}.", stated.len());
-        return Err(ApiError::parameter("messages", "invalid_value", message));
+    if stated.is_empty() {
+        return Err(ApiError::parameter("messages", "invalid_value", "'messages' must not be empty."));
     }
     stated.into_iter().enumerate().map(|(index, message)| message.check(index)).collect()
 }

@@ -6,6 +6,7 @@
 //! that a small body cannot become a large one in memory.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -170,6 +171,37 @@ impl<'de, const MAX: usize> Deserialize<'de> for OneOrMany<String, MAX> {
     }
 }
 
+/// An array of at most `MAX` elements, refused as soon as there are more: a long array of small
+/// elements would otherwise take many times its own length in memory before it could be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AtMost<T, const MAX: usize>(pub(crate) Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for AtMost<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T> {
+            max: usize,
+            of: PhantomData<T>,
+        }
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+            type Value = Vec<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an array of at most {} elements", self.max)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(element) = seq.next_element()? {
+                    if all.len() >= self.max {
+                        return Err(de::Error::invalid_length(all.len().saturating_add(1), &self));
+                    }
+                    all.push(element);
+                }
+                Ok(all)
+            }
+        }
+        deserializer.deserialize_seq(Elements { max: MAX, of: PhantomData }).map(Self)
+    }
+}
+
 /// Biases by token id, `{"123": -100}`, at most `MAX` of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct TokenBiases<const MAX: usize>(pub(crate) Vec<(u32, f32)>);
@@ -219,8 +251,12 @@ mod tests {
         logit_bias: TokenBiases<2>,
         #[serde(default)]
         tools: Given,
-        #[serde(default)]
-        inner: Vec<Inner>,
+        #[serde(default = "none")]
+        inner: AtMost<Inner, 3>,
+    }
+
+    fn none() -> AtMost<Inner, 3> {
+        AtMost(Vec::new())
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -231,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_parameter() {
-        let table: [(&str, &str, Option<&str>); 12] = [
+        let table: [(&str, &str, Option<&str>); 13] = [
             ("{", "malformed_json", None),
             ("", "malformed_json", None),
             ("[]", "invalid_type", None),
@@ -244,6 +280,7 @@ mod tests {
             (r#"{"model":"m","logit_bias":{"x":1}}"#, "invalid_type", Some("logit_bias")),
             (r#"{"model":"m","inner":[{"role":"a"},{"role":2}]}"#, "invalid_type", Some("inner[1].role")),
             (r#"{"model":"m","inner":[{"role":"a","x":2}]}"#, "unknown_parameter", Some("inner[0].x")),
+            (r#"{"model":"m","inner":[{},{},{},{}]}"#, "missing_required_parameter", Some("inner[0].role")),
         ];
         for (body, code, param) in table {
             let error = parse::<Body>(body.as_bytes()).unwrap_err();

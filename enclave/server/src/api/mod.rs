@@ -81,6 +81,18 @@ impl Budgets {
     }
 }
 
+/// Turns a request away whose head is over its bound, before anything of it is looked at.
+pub(crate) fn head_too_large() -> Response<Body> {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    ApiError::new(
+        status,
+        "invalid_request_error",
+        "headers_too_large",
+        "The request's headers are too large.",
+    )
+    .response()
+}
+
 /// Answers one request. A panic while it is served ends this request and nothing else.
 pub(crate) async fn handle(context: Arc<Context>, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();

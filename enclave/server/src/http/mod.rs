@@ -42,7 +42,13 @@ where
         .max_buf_size(limits.header_bytes_max);
     let service = service_fn(|request| {
         let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(api::handle(context, request).await) }
+        async move {
+            // The buffer's bound alone lets one read too many through.
+            if head_bytes(&request) > context.config.limits.header_bytes_max {
+                return Ok::<_, Infallible>(api::head_too_large());
+            }
+            Ok(api::handle(context, request).await)
+        }
     });
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
@@ -54,4 +60,12 @@ where
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// The length of a request's head, but for its line ends.
+fn head_bytes<B>(request: &http::Request<B>) -> usize {
+    let line = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    let headers =
+        request.headers().iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
+    headers.fold(line, usize::saturating_add)
 }

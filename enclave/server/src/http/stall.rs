@@ -76,13 +76,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writing_to_someone_who_does_not_read_fails_in_time() {
-        let (near, mut far) = tokio::io::duplex(16);
+        let (near, _far) = tokio::io::duplex(16);
         let mut near = StallLimited::new(near, Duration::from_secs(30));
         near.write_all(&[0; 16]).await.unwrap();
         let begun = Instant::now();
         let error = near.write_all(&[0; 1]).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed()), (io::ErrorKind::TimedOut, Duration::from_secs(30)));
+        assert!(near.write_all(&[0; 1]).await.is_err(), "whoever was given up on stays so");
         // Somebody slow, but not too slow, is served.
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut near = StallLimited::new(near, Duration::from_secs(30));
         let reader = tokio::spawn(async move {
             let mut bytes = [0; 8];
             for _ in 0..8 {
@@ -91,7 +94,7 @@ mod tests {
             }
             far
         });
-        near.write_all(&[0; 56]).await.unwrap();
+        near.write_all(&[0; 72]).await.unwrap();
         reader.await.unwrap();
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (policy, at) = arguments.common.policy()?;
-    let read = |path: &PathBuf| Ok(Base64(input::read_evidence(path, EVIDENCE_BYTES_MAX)?));
+    let read = |path: &PathBuf| Ok::<_, Failure>(Base64(input::read_evidence(path, EVIDENCE_BYTES_MAX)?));
     let quote = read(&arguments.quote)?;
     let event_log = arguments.event_log.as_ref().map(read).transpose()?;
     let endorsements = match &arguments.collateral {
