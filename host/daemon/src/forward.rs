@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouchsafe_link::{Backoff, Endpoint, FramedStream, PAYLOAD_BYTES_MAX, SESSION_PORT, dial_retrying};
@@ -23,14 +23,12 @@ const DIAL: Backoff = Backoff {
 /// Pause after the operating system refused to accept, out of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts and forwards clients. Once `draining` says so no further ones are accepted, and this ends
-/// with the last session. Dropping it cuts every session.
+/// Accepts and forwards clients until dropped, which cuts every session.
 pub(crate) async fn serve(
-    listener: TcpListener,
-    endpoint: Endpoint,
+    listener: &TcpListener,
+    endpoint: &Endpoint,
     limits: Limits,
-    metrics: Arc<Metrics>,
-    mut draining: watch::Receiver<bool>,
+    metrics: &Arc<Metrics>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut sessions = JoinSet::new();
@@ -44,14 +42,13 @@ pub(crate) async fn serve(
                 }
             },
             Some(_) = sessions.join_next() => continue,
-            _ = draining.wait_for(|draining| *draining) => break,
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             add(&metrics.connections_refused, 1);
             continue;
         };
         add(&metrics.connections, 1);
-        let (endpoint, metrics) = (endpoint.clone(), Arc::clone(&metrics));
+        let (endpoint, metrics) = (endpoint.clone(), Arc::clone(metrics));
         sessions.spawn(async move {
             let _open = Raised::new(&metrics.connections_open);
             if session(client, &endpoint, limits, &metrics).await.is_err() {
@@ -60,8 +57,6 @@ pub(crate) async fn serve(
             drop(place);
         });
     }
-    drop(listener);
-    while sessions.join_next().await.is_some() {}
 }
 
 /// Forwards one client from its first byte on.

@@ -1,7 +1,7 @@
 //! Event logs: what the guest says it measured, replayed against the RTMRs that the quote proves.
 //!
-//! Two forms are read: the CCEL area, in which the firmware keeps a TCG crypto-agile log ([`ccel`]),
-//! and the JSON list that dstack guests keep ([`json`]).
+//! Two forms are read: the CCEL area, in which the firmware keeps a TCG crypto-agile log (`ccel`),
+//! and the JSON list that dstack guests keep (`json`).
 //!
 //! A replay that ends at the quoted registers proves the *digests* and their order. It says nothing of
 //! an event's text: where the event type defines the digest as the hash of the content, that is
