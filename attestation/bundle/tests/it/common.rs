@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use vouchsafe_bundle::policy::{
     ModelReference, PolicyDocument, Reason, ReferenceDigests, ReferenceValue, Rule,
@@ -52,6 +52,15 @@ pub(crate) fn intel() -> &'static IntelAuthority {
     AUTHORITY.get_or_init(|| IntelAuthority::generate(BEGIN).unwrap())
 }
 
+/// A simulated chip with a guest.
+pub(crate) fn snp_machine() -> &'static SnpMachine {
+    static MACHINE: OnceLock<SnpMachine> = OnceLock::new();
+    MACHINE.get_or_init(|| {
+        let spec = SnpMachineSpec::typical(amd(), NOW);
+        SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap()
+    })
+}
+
 /// What makes an enclave's reports.
 pub(crate) enum Machine {
     Snp(Box<SnpMachine>),
@@ -59,9 +68,11 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
+    /// Another guest on the one simulated chip: its certificates are made once, since RSA is slow.
     pub(crate) fn snp() -> Self {
-        let spec = SnpMachineSpec::typical(amd(), NOW);
-        Self::Snp(Box::new(SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap()))
+        let mut machine = snp_machine().clone();
+        SystemRandom::new().fill(&mut machine.fields_mut().report_id).unwrap();
+        Self::Snp(Box::new(machine))
     }
 
     pub(crate) fn tdx() -> Self {

@@ -21,8 +21,7 @@ const POLICY_DEBUG: u64 = 1 << 19;
 const POLICY_SINGLE_SOCKET: u64 = 1 << 20;
 
 fn machine(change: impl FnOnce(&mut ReportFields)) -> SnpMachine {
-    let spec = SnpMachineSpec::typical(amd(), NOW);
-    let mut machine = SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap();
+    let mut machine = snp_machine().clone();
     change(machine.fields_mut());
     machine
 }
