@@ -13,7 +13,7 @@ use vouchsafe_link::{CONTROL_PORT, Endpoint, Error as LinkError, RawStream, dial
 
 use crate::metrics::{Metrics, Raised, add, set};
 use crate::outbox::{ENVELOPE_BYTES_MAX, Outbox, Receipt};
-use crate::{Error, Event, Events};
+use crate::{Error, Event, Events, forward};
 
 /// Longest wait for the other side's first message.
 const HELLO_MAX: Duration = Duration::from_secs(10);
@@ -35,10 +35,19 @@ pub(crate) struct Control {
     metrics: Arc<Metrics>,
     receipts: mpsc::Sender<Receipt>,
     stored: mpsc::UnboundedReceiver<Ack>,
-    /// Set once no new connection is wanted after this one.
-    last: watch::Receiver<bool>,
+    signals: Signals,
     ready: Option<BootId>,
     failure: Arc<Mutex<Option<String>>>,
+}
+
+/// What the host tells its control connection.
+pub(crate) struct Signals {
+    /// Whether sessions are to end.
+    pub(crate) draining: watch::Receiver<bool>,
+    /// Whether the enclave is to drain with them. One that this host did not start goes on without it.
+    pub(crate) is_ours: bool,
+    /// Set once no new connection is wanted after this one.
+    pub(crate) last: watch::Receiver<bool>,
 }
 
 struct Ack {
@@ -75,14 +84,29 @@ impl Control {
         outbox: impl Outbox,
         events: Events,
         metrics: Arc<Metrics>,
-        last: watch::Receiver<bool>,
+        signals: Signals,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (receipts, queued) = mpsc::channel(RECEIPTS_QUEUED_MAX);
         let (acks, stored) = mpsc::unbounded_channel();
-        let worker = Worker { outbox, queued, acks, events: events.clone(), metrics: Arc::clone(&metrics) };
+        let worker = Worker {
+            outbox,
+            queued,
+            acks,
+            events: events.clone(),
+            metrics: Arc::clone(&metrics),
+            pause: STORAGE_PAUSE,
+        };
         let worker = tokio::task::spawn_blocking(move || worker.run());
-        let control =
-            Self { endpoint, events, metrics, receipts, stored, last, ready: None, failure: Arc::default() };
+        let control = Self {
+            endpoint,
+            events,
+            metrics,
+            receipts,
+            stored,
+            signals,
+            ready: None,
+            failure: Arc::default(),
+        };
         (control, worker)
     }
 
@@ -99,7 +123,7 @@ impl Control {
             let ended = match connected {
                 Ok(stream) => self.serve(stream).await,
                 Err(error) if error.is_transient() => {
-                    if *self.last.borrow() {
+                    if *self.signals.last.borrow() {
                         return Ok(());
                     }
                     sleep(RECONNECT_PAUSE).await;
@@ -113,7 +137,7 @@ impl Control {
                 Ended::Finished => "the enclave ended it".to_owned(),
                 Ended::Lost(error) => error.to_string(),
             };
-            if *self.last.borrow() {
+            if *self.signals.last.borrow() {
                 return Ok(());
             }
             self.ready = None;
@@ -147,6 +171,8 @@ impl Control {
         let mut tick = interval(HEALTH_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = None::<Instant>;
+        let mut draining = self.signals.draining.clone();
+        let mut is_told_to_drain = !self.signals.is_ours;
         loop {
             let receipts = self.receipts.clone();
             tokio::select! {
@@ -169,6 +195,10 @@ impl Control {
                 }
                 Some(ack) = self.stored.recv() => {
                     sender.send(&HostMessage::ReceiptAck { boot: ack.boot, seq: ack.seq }).await?;
+                }
+                () = forward::set(&mut draining), if !is_told_to_drain => {
+                    is_told_to_drain = true;
+                    sender.send(&HostMessage::Drain {}).await?;
                 }
                 _ = tick.tick() => match asked {
                     Some(since) if since.elapsed() > HEALTH_MAX => return Err(silent()),
@@ -229,6 +259,8 @@ struct Worker<O> {
     acks: mpsc::UnboundedSender<Ack>,
     events: Events,
     metrics: Arc<Metrics>,
+    /// Before a failed write is tried again.
+    pause: Duration,
 }
 
 impl<O: Outbox> Worker<O> {
@@ -270,7 +302,78 @@ impl<O: Outbox> Worker<O> {
             if self.acks.is_closed() {
                 return false;
             }
-            std::thread::sleep(STORAGE_PAUSE);
+            std::thread::sleep(self.pause);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stored;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    /// Fails so many times, then stores.
+    struct Failing {
+        failures: usize,
+        stored: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl Outbox for Failing {
+        fn append(&mut self, receipts: &[Receipt]) -> Result<Stored, Error> {
+            if self.failures > 0 {
+                self.failures -= 1;
+                return Err(Error::State {
+                    path: "outbox".into(),
+                    message: "no space left on device".into(),
+                });
+            }
+            self.stored.lock().unwrap().extend(receipts.iter().map(|receipt| receipt.seq));
+            Ok(Stored { new: u64::try_from(receipts.len()).unwrap(), repeated: 0 })
+        }
+    }
+
+    fn worker(
+        outbox: Failing,
+    ) -> (Worker<Failing>, mpsc::Sender<Receipt>, mpsc::UnboundedReceiver<Ack>, mpsc::UnboundedReceiver<Event>)
+    {
+        let (receipts, queued) = mpsc::channel(8);
+        let (acks, stored) = mpsc::unbounded_channel();
+        let (events, told) = Events::channel();
+        let metrics = Arc::default();
+        (Worker { outbox, queued, acks, events, metrics, pause: Duration::ZERO }, receipts, stored, told)
+    }
+
+    fn receipt(seq: u64) -> Receipt {
+        Receipt { boot: BootId::new(&"1".repeat(64)).unwrap(), seq, envelope: "{}".into() }
+    }
+
+    #[test]
+    fn a_full_disk_delays_acknowledgements_and_loses_nothing() {
+        let stored = Arc::default();
+        let (worker, receipts, mut acks, mut told) =
+            worker(Failing { failures: 3, stored: Arc::clone(&stored) });
+        let metrics = Arc::clone(&worker.metrics);
+        for seq in 0..5 {
+            receipts.try_send(receipt(seq)).unwrap();
+        }
+        drop(receipts);
+        worker.run();
+        assert_eq!(*stored.lock().unwrap(), [0, 1, 2, 3, 4]);
+        assert_eq!(acks.try_recv().unwrap().seq, 4, "one acknowledgement, for the last");
+        assert!(acks.try_recv().is_err());
+        let failures: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        assert_eq!(failures.len(), 3);
+        assert!(failures[0].to_string().contains("storage-failing outbox: no space left"), "{failures:?}");
+        assert_eq!((metrics.storage_failures.load(Relaxed), metrics.receipts_stored.load(Relaxed)), (3, 5));
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_does_not_hold_up_the_end() {
+        let (worker, receipts, acks, _told) =
+            worker(Failing { failures: usize::MAX, stored: Arc::default() });
+        receipts.try_send(receipt(0)).unwrap();
+        drop((receipts, acks));
+        worker.run();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouchsafe_link::{Backoff, Endpoint, FramedStream, PAYLOAD_BYTES_MAX, SESSION_PORT, dial_retrying};
@@ -23,12 +23,14 @@ const DIAL: Backoff = Backoff {
 /// Pause after the operating system refused to accept, out of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts and forwards clients until dropped, which cuts every session.
+/// Accepts and forwards clients. Once `draining` says so no further ones are accepted, and this ends
+/// with the last session. Dropping it cuts every session.
 pub(crate) async fn serve(
-    listener: &TcpListener,
-    endpoint: &Endpoint,
+    listener: TcpListener,
+    endpoint: Endpoint,
     limits: Limits,
-    metrics: &Arc<Metrics>,
+    metrics: Arc<Metrics>,
+    mut draining: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let mut sessions = JoinSet::new();
@@ -42,13 +44,14 @@ pub(crate) async fn serve(
                 }
             },
             Some(_) = sessions.join_next() => continue,
+            () = set(&mut draining) => break,
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             add(&metrics.connections_refused, 1);
             continue;
         };
         add(&metrics.connections, 1);
-        let (endpoint, metrics) = (endpoint.clone(), Arc::clone(metrics));
+        let (endpoint, metrics) = (endpoint.clone(), Arc::clone(&metrics));
         sessions.spawn(async move {
             let _open = Raised::new(&metrics.connections_open);
             if session(client, &endpoint, limits, &metrics).await.is_err() {
@@ -57,6 +60,13 @@ pub(crate) async fn serve(
             drop(place);
         });
     }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+/// Waits until a signal is set. Without anybody who could set it, that is now.
+pub(crate) async fn set(signal: &mut watch::Receiver<bool>) {
+    let _ = signal.wait_for(|is_set| *is_set).await;
 }
 
 /// Forwards one client from its first byte on.

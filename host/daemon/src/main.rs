@@ -74,6 +74,9 @@ struct Run {
     /// Longest time, in seconds, without a byte in either direction of a connection.
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().idle.as_secs())]
     idle_max: u64,
+    /// Longest time, in seconds, that sessions get to end when this program is asked to stop.
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().drain.as_secs())]
+    drain_max: u64,
     /// Arguments for the enclave program.
     #[arg(last = true, requires = "enclave")]
     arguments: Vec<OsString>,
@@ -148,6 +151,7 @@ impl From<Run> for Config {
         let limits = Limits {
             connections_max: run.connections_max,
             idle: Duration::from_secs(run.idle_max),
+            drain: Duration::from_secs(run.drain_max),
             ..Limits::default()
         };
         Self { listen: run.listen, enclave, state: run.state, metrics: run.metrics, limits }

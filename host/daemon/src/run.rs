@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::control::Control;
+use crate::control::{Control, Signals};
 use crate::enclave::Enclave;
 use crate::metrics::{self, Metrics};
 use crate::{EnclaveSource, Error, Event, Events, FileOutbox, forward};
@@ -43,11 +43,18 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest time until a client's first byte.
     pub first_byte: Duration,
+    /// Longest time that sessions get to end when the host is asked to stop.
+    pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 4096, idle: Duration::from_secs(600), first_byte: Duration::from_secs(10) }
+        Self {
+            connections_max: 4096,
+            idle: Duration::from_secs(600),
+            first_byte: Duration::from_secs(10),
+            drain: Duration::from_secs(2),
+        }
     }
 }
 
@@ -70,29 +77,39 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
     };
     let mut enclave = Enclave::start(&config.enclave, &events)?;
     let endpoint = enclave.endpoint().clone();
+    let (drain, draining) = watch::channel(false);
     let (last, is_last) = watch::channel(false);
+    let is_ours = enclave.is_ours();
+    let signals = Signals { draining: draining.clone(), is_ours, last: is_last };
     let (control, storing) =
-        Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), is_last);
+        Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), signals);
     let failure = control.failure();
 
     let mut result = {
         let mut control = pin!(control.run());
+        let mut forwarding =
+            Box::pin(forward::serve(listener, endpoint, config.limits, Arc::clone(&metrics), draining));
         let (result, control_ended) = tokio::select! {
             () = stop => {
                 events.tell(Event::Stopping);
-                (Ok(()), false)
+                drain.send_replace(true);
+                // Sessions in progress get their time; whatever else ends meanwhile ends the wait.
+                tokio::select! {
+                    () = &mut forwarding => (Ok(()), false),
+                    () = sleep(config.limits.drain) => (Ok(()), false),
+                    _ = enclave.ended() => (Ok(()), false),
+                    _ = &mut control => (Ok(()), true),
+                }
             }
             error = enclave.ended() => (Err(error), false),
             ended = &mut control => (ended, true),
-            () = forward::serve(&listener, &endpoint, config.limits, &metrics) => (Ok(()), false),
+            () = &mut forwarding => (Ok(()), false),
         };
-        drop(listener);
+        drop(forwarding);
         // An enclave that is stopped hands over its last receipts first, and one that ended may have
         // left some unread: the control connection outlives both.
         last.send_replace(true);
-        if control_ended || !enclave.is_ours() {
-            enclave.stop().await;
-        } else {
+        if is_ours && !control_ended {
             let rest = async {
                 enclave.stop().await;
                 sleep(LAST_RECEIPTS_MAX).await;
@@ -101,8 +118,8 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
                 () = rest => {}
                 _ = &mut control => {}
             }
-            enclave.stop().await;
         }
+        enclave.stop().await;
         result
     };
     // Ends once its queue is stored, since the control connection is gone.

@@ -177,3 +177,39 @@ async fn without_an_enclave_clients_are_turned_away() {
     assert!(soon("the refusal", client.read(&mut [0])).await.is_err());
     assert!(scrape(metrics).await.contains("connections_undelivered_total 1\n"));
 }
+
+#[tokio::test]
+async fn a_host_that_stops_lets_sessions_end_and_accepts_no_new_ones() {
+    let mut enclave = Enclave::listen().await;
+    let limits = Limits { drain: Duration::from_secs(600), ..Limits::default() };
+    let mut host = Host::start(&enclave.endpoint(), limits);
+    let (address, _) = addresses(&mut host).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"question").await.unwrap();
+    let mut far = session(&mut enclave).await;
+    let stopping = tokio::spawn(host.stop());
+    // Once nobody listens any more the host is draining.
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    soon("the refusal of new connections", refused).await;
+    far.write_all(b"answer").await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    soon("the answer", client.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"answer");
+    client.shutdown().await.unwrap();
+    drop(client);
+    assert_eq!(soon("the host's end", stopping).await.unwrap().1, Ok(()));
+}
+
+#[tokio::test]
+async fn sessions_that_do_not_end_are_cut_when_their_time_is_over() {
+    let mut enclave = Enclave::listen().await;
+    let limits = Limits { drain: Duration::from_millis(20), ..Limits::default() };
+    let mut host = Host::start(&enclave.endpoint(), limits);
+    let (address, _) = addresses(&mut host).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"question").await.unwrap();
+    let _far = session(&mut enclave).await;
+    assert_eq!(host.stop().await.1, Ok(()));
+    assert!(matches!(soon("the cut", client.read(&mut [0])).await, Ok(0) | Err(_)));
+}
