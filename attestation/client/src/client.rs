@@ -9,7 +9,7 @@ use vouchsafe_bundle::{Policy, VerifiedBoot};
 use crate::answer::Answer;
 use crate::attest::{Attested, attest};
 use crate::connection::{Connection, Request};
-use crate::reply::{EPOCH_MISMATCH, Reply};
+use crate::reply::{EPOCH_MISMATCH, Reply, shown_request};
 use crate::{Error, now, tls};
 
 /// Connections kept for reuse.
@@ -131,7 +131,7 @@ impl Client {
             receipt: answer.receipt.as_ref(),
             opening: answer.opening.as_ref(),
             stream: answer.stream.as_ref(),
-            request: answer.receipt.as_ref().map(|_| answer.request.as_ref()),
+            request: shown_request(&answer.receipt, &answer.opening, &answer.request),
             response: Some(&answer.response),
         };
         answer.verdict = Some(renewed.check_answer(&shown, now()?, &vouchsafe_verifier::crypto::Ring));

@@ -201,8 +201,7 @@ impl Reply {
                 receipt: self.parts.receipt.as_ref(),
                 opening: self.parts.opening.as_ref(),
                 stream: stream.as_ref(),
-                // What opens the request comes with the receipt.
-                request: self.parts.receipt.as_ref().map(|_| self.request.body.as_ref()),
+                request: shown_request(&self.parts.receipt, &self.parts.opening, &self.request.body),
                 response: Some(&response),
             };
             let verdict = self.boot.check_answer(&shown, now()?, &Ring);
@@ -236,6 +235,17 @@ impl Reply {
             timings: self.timings,
         })
     }
+}
+
+/// The request, to be matched with what was signed. Of a stream that was cut off before its opening
+/// came it cannot be matched, which is not held against what came.
+pub(crate) fn shown_request<'a>(
+    receipt: &Option<Envelope>,
+    opening: &Option<Opening>,
+    body: &'a [u8],
+) -> Option<&'a [u8]> {
+    let can_open = opening.as_ref().is_some_and(|opening| opening.request.is_some());
+    (receipt.is_some() || can_open).then_some(body)
 }
 
 /// What an opening names beside the bodies must be what was sent and received here: it fits the

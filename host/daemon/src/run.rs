@@ -75,7 +75,7 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         }
         None => None,
     };
-    let mut enclave = Enclave::start(&config.enclave, &events)?;
+    let mut enclave = Enclave::start(&config.enclave, &config.state, &events)?;
     let endpoint = enclave.endpoint().clone();
     let (drain, draining) = watch::channel(false);
     let (last, is_last) = watch::channel(false);

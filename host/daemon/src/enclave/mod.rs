@@ -3,6 +3,8 @@
 mod process;
 mod tied;
 
+use std::path::Path;
+
 use vouchsafe_link::Endpoint;
 
 use crate::{Error, Event, Events};
@@ -27,12 +29,12 @@ pub(crate) enum Enclave {
 }
 
 impl Enclave {
-    /// Starts it where it is ours to start.
-    pub(crate) fn start(source: &EnclaveSource, events: &Events) -> Result<Self, Error> {
+    /// Starts it where it is ours to start. `state` is a folder of which this host has exclusive use.
+    pub(crate) fn start(source: &EnclaveSource, state: &Path, events: &Events) -> Result<Self, Error> {
         match source {
             EnclaveSource::Connect(endpoint) => Ok(Self::Running(endpoint.clone())),
             EnclaveSource::Process(process) => {
-                let process = Process::start(process)?;
+                let process = Process::start(process, state)?;
                 let (pid, endpoint) = (process.pid(), process.endpoint().clone());
                 events.tell(Event::Started { pid, endpoint });
                 Ok(Self::Started(Box::new(process)))

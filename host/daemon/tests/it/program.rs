@@ -172,8 +172,43 @@ fn an_enclave_does_not_outlive_a_host_that_was_killed() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     host.signal("-KILL");
-    assert_eq!(host.end().0.code(), None);
+    let (status, _, folder) = host.end();
+    assert_eq!(status.code(), None);
     wait_until_gone(&pid);
+    // It left its socket's folder, which the next host on that state takes over.
+    let left = folder.path().join("state/link");
+    assert!(left.is_dir());
+    fs::write(left.join("stale"), "").unwrap();
+    let next = Command::new(PROGRAM)
+        .args([
+            "run",
+            "--backend",
+            "process",
+            "--listen",
+            "127.0.0.1:0",
+            "--enclave",
+            "/bin/false",
+            "--state",
+        ])
+        .arg(folder.path().join("state"))
+        .output()
+        .unwrap();
+    assert_eq!(next.status.code(), Some(3));
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_state_folder_with_a_long_name_does_not_keep_the_enclave_from_its_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["run", "--backend", "process", "--listen", "127.0.0.1:0", "--enclave", "/bin/echo", "--state"])
+        .arg(folder.path().join("x".repeat(120)))
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let said = text.lines().find_map(|line| line.strip_prefix("enclave: --link unix:")).unwrap();
+    assert!(said.len() < 104 && Path::new(said).starts_with(folder.path()), "{text}");
 }
 
 fn wait_for_text(path: &Path) -> String {
