@@ -74,6 +74,11 @@ impl Crypto for Both {
         let ring = Ring.verify_rsa_pss_sha384(key, message, signature);
         self.agree("RSA-PSS", ring, RustCrypto.verify_rsa_pss_sha384(key, message, signature))
     }
+
+    fn verify_ed25519(&self, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let ring = Ring.verify_ed25519(key, message, signature);
+        self.agree("Ed25519", ring, RustCrypto.verify_ed25519(key, message, signature))
+    }
 }
 
 #[test]
@@ -234,6 +239,80 @@ fn both_treat_odd_rsa_keys_alike() {
     }
 }
 
+/// RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
+const ED25519_VECTORS: [(&str, &str, &str); 3] = [
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+    ),
+];
+
+#[test]
+fn both_verify_the_ed25519_vectors_and_treat_odd_inputs_alike() {
+    let both = Both::default();
+    for (key, message, signature) in ED25519_VECTORS {
+        let (key, message, signature) = (hex(key), hex(message), hex(signature));
+        assert!(both.verify_ed25519(&key, &message, &signature));
+        assert!(!both.verify_ed25519(&key, &[message.as_slice(), b"x"].concat(), &signature));
+        for bit in 0..512 {
+            let mut bent = signature.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            assert!(!both.verify_ed25519(&key, &message, &bent), "bit {bit}");
+        }
+        for bit in 0..256 {
+            let mut bent = key.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            assert!(!both.verify_ed25519(&bent, &message, &signature), "bit {bit}");
+        }
+    }
+    let (key, message, signature) = ED25519_VECTORS[1];
+    let (key, message, signature) = (hex(key), hex(message), hex(signature));
+    // The group's order, little-endian: S + order is the same scalar in a second form.
+    let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    let mut carry = 0;
+    let mut second_form = signature.clone();
+    for (byte, addend) in second_form[32..].iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(addend) + carry;
+        (*byte, carry) = ((sum & 0xff) as u8, sum >> 8);
+    }
+    assert!(!both.verify_ed25519(&key, &message, &second_form));
+    // Points of small order and encodings with y of at least p, as keys and as R.
+    let odd_points = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ];
+    for point in odd_points.map(hex) {
+        both.verify_ed25519(&point, &message, &signature);
+        both.verify_ed25519(&key, &message, &[&point[..], &signature[32..]].concat());
+        for r in odd_points.map(hex) {
+            both.verify_ed25519(&point, &message, &[&r[..], &[0; 32]].concat());
+        }
+    }
+    for len in [0, 1, 31, 33, 64] {
+        assert!(!both.verify_ed25519(&vec![1; len], &message, &signature));
+    }
+    for len in [0, 63, 65] {
+        assert!(!both.verify_ed25519(&key, &message, &vec![0; len]));
+    }
+}
+
 fn length(len: usize) -> Vec<u8> {
     match len {
         0..=127 => vec![len as u8],
@@ -268,5 +347,6 @@ proptest! {
         prop_assert!(!both.verify_p256_sha256(&key, b"m", &signature));
         prop_assert!(!both.verify_p384_sha384(&key, b"m", &signature));
         prop_assert!(!both.verify_rsa_pss_sha384(&key, b"m", &signature));
+        prop_assert!(!both.verify_ed25519(&key, b"m", &signature));
     }
 }

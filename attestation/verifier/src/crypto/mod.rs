@@ -33,4 +33,7 @@ pub trait Crypto: Sync {
     /// RSASSA-PSS with SHA-384, MGF1-SHA-384 and a salt of 48 bytes, keys of 2048 to 8192 bits.
     /// `public_key`: PKCS#1 `RSAPublicKey` in DER, the content of the SPKI's bit string.
     fn verify_rsa_pss_sha384(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool;
+    /// Ed25519 (RFC 8032, section 5.1.7, without multiplication by the cofactor) of `message`.
+    /// `public_key`: 32 bytes; `signature`: R‖S, 64 bytes, S below the group's order.
+    fn verify_ed25519(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool;
 }

@@ -56,4 +56,8 @@ impl Crypto for Ring {
     fn verify_rsa_pss_sha384(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         Self::verifies(&signature::RSA_PSS_2048_8192_SHA384, public_key, message, signature)
     }
+
+    fn verify_ed25519(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        Self::verifies(&signature::ED25519, public_key, message, signature)
+    }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use super::Crypto;
 use crate::x509::DerReader;
 
-/// [`Crypto`] by the crates `rsa`, `p256`, `p384`, `sha2` and `hmac`.
+/// [`Crypto`] by the crates `rsa`, `p256`, `p384`, `ed25519-dalek`, `sha2` and `hmac`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RustCrypto;
 
@@ -62,6 +62,13 @@ impl Crypto for RustCrypto {
         let Ok(signature) = pss::Signature::try_from(signature) else { return false };
         // The salt is as long as the digest: 48 bytes.
         pss::VerifyingKey::<Sha384>::new(key).verify(message, &signature).is_ok()
+    }
+
+    fn verify_ed25519(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let Ok(key) = public_key.try_into() else { return false };
+        let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(key) else { return false };
+        let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
+        key.verify(message, &signature).is_ok()
     }
 }
 
