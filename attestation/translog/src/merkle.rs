@@ -1,6 +1,7 @@
-//! RFC 6962 section 2.1: leaf and node hashes, tree roots, inclusion proofs.
+//! RFC 6962 section 2.1: leaf and node hashes, tree roots, inclusion and consistency proofs.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use vouchsafe_verifier::crypto::Crypto;
 
@@ -32,6 +33,36 @@ pub enum InclusionError {
     /// The path leads to another root.
     #[error("the path leads to another root")]
     Root,
+}
+
+/// Why a consistency proof was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsistencyError {
+    /// A tree cannot be the beginning of a smaller one.
+    #[error("a tree of {old} leaves is not the beginning of one of {new}")]
+    Shrinks {
+        /// Leaves of the older tree.
+        old: u64,
+        /// Leaves of the newer tree.
+        new: u64,
+    },
+    /// The proof is longer or shorter than these sizes demand.
+    #[error("a proof of {found} hashes does not fit trees of {old} and {new} leaves")]
+    ProofLength {
+        /// Hashes in the proof.
+        found: usize,
+        /// Leaves of the older tree.
+        old: u64,
+        /// Leaves of the newer tree.
+        new: u64,
+    },
+    /// The proof leads to another root of the older tree.
+    #[error("the proof leads to another root of the older tree")]
+    OldRoot,
+    /// The proof leads to another root of the newer tree.
+    #[error("the proof leads to another root of the newer tree")]
+    NewRoot,
 }
 
 /// The hash of a leaf.
@@ -132,6 +163,131 @@ pub fn inclusion_root(
         return Err(wrong_length);
     }
     Ok(hash)
+}
+
+/// Verifies that the tree of `old` leaves with `old_root` is the beginning of the tree of `new` leaves
+/// with `new_root` (RFC 9162, section 2.1.4.2). The empty tree is the beginning of every tree, and
+/// its proof is empty, as that of a tree to itself.
+///
+/// # Errors
+/// [`ConsistencyError`], naming what does not fit.
+pub fn verify_consistency(
+    old: u64,
+    old_root: &[u8; 32],
+    new: u64,
+    new_root: &[u8; 32],
+    proof: &[[u8; 32]],
+    crypto: &dyn Crypto,
+) -> Result<(), ConsistencyError> {
+    if old > new {
+        return Err(ConsistencyError::Shrinks { old, new });
+    }
+    let wrong_length = ConsistencyError::ProofLength { found: proof.len(), old, new };
+    if old == 0 || old == new {
+        if !proof.is_empty() {
+            return Err(wrong_length);
+        }
+        if old == 0 && *old_root != crypto.sha256(&[]) {
+            return Err(ConsistencyError::OldRoot);
+        }
+        return match old == new && old_root != new_root {
+            true => Err(ConsistencyError::NewRoot),
+            false => Ok(()),
+        };
+    }
+    // Both walks start at the largest complete subtree at the older tree's right edge; its root is the
+    // first hash of the proof, or the older root itself where the older tree is complete.
+    let shift = old.trailing_zeros();
+    let mut node = old.saturating_sub(1).checked_shr(shift).unwrap_or_default();
+    let mut last = new.saturating_sub(1).checked_shr(shift).unwrap_or_default();
+    let (first, rest) = match old.is_power_of_two() {
+        true => (old_root, proof),
+        false => proof.split_first().ok_or(wrong_length)?,
+    };
+    let (mut old_hash, mut new_hash) = (*first, *first);
+    for hash in rest {
+        if last == 0 {
+            return Err(wrong_length);
+        }
+        if node & 1 == 1 || node == last {
+            old_hash = node_hash(hash, &old_hash, crypto);
+            new_hash = node_hash(hash, &new_hash, crypto);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new_hash = node_hash(&new_hash, hash, crypto);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    if last != 0 {
+        return Err(wrong_length);
+    }
+    if old_hash != *old_root {
+        return Err(ConsistencyError::OldRoot);
+    }
+    if new_hash != *new_root {
+        return Err(ConsistencyError::NewRoot);
+    }
+    Ok(())
+}
+
+/// The ranges of leaves whose hashes make the inclusion path of the leaf at `index`, from the leaf up
+/// (RFC 9162, section 2.1.3.1); `None` outside the tree.
+pub fn inclusion_ranges(index: u64, size: u64) -> Option<Vec<Range<u64>>> {
+    if index >= size {
+        return None;
+    }
+    let (mut range, mut ranges) = (0..size, Vec::new());
+    while let Some((left, right)) = halves(&range) {
+        let (inner, sibling) = if index < right.start { (left, right) } else { (right, left) };
+        ranges.push(sibling);
+        range = inner;
+    }
+    ranges.reverse();
+    Some(ranges)
+}
+
+/// The ranges of leaves whose hashes make the consistency proof from `old` to `new` leaves
+/// (RFC 9162, section 2.1.4.1); `None` where the tree shrinks.
+pub fn consistency_ranges(old: u64, new: u64) -> Option<Vec<Range<u64>>> {
+    if old > new {
+        return None;
+    }
+    if old == 0 || old == new {
+        return Some(Vec::new());
+    }
+    let (mut range, mut ranges) = (0..new, Vec::new());
+    // Down to the subtree that ends where the older tree ends.
+    while range.end != old {
+        let (left, right) = halves(&range)?;
+        let (inner, sibling) = if old <= right.start { (left, right) } else { (right, left) };
+        ranges.push(sibling);
+        range = inner;
+    }
+    // Its root is known to who knows the older root, if that is all of the older tree.
+    if range.start != 0 {
+        ranges.push(range);
+    }
+    ranges.reverse();
+    Some(ranges)
+}
+
+/// The two subtrees of the tree over a range of leaves; `None` for a single leaf.
+fn halves(range: &Range<u64>) -> Option<(Range<u64>, Range<u64>)> {
+    let len = range.end.checked_sub(range.start).filter(|len| *len > 1)?;
+    let middle = range.start.checked_add(split_point(len))?;
+    Some((range.start..middle, middle..range.end))
+}
+
+/// The largest power of two below `len`, for `len` of at least two.
+pub(crate) fn split_point(len: u64) -> u64 {
+    match len.checked_sub(1).map(u64::leading_zeros) {
+        None | Some(64) => 0,
+        Some(zeros) => 1_u64.checked_shl(63_u32.saturating_sub(zeros)).unwrap_or_default(),
+    }
 }
 
 /// The largest power of two below `len`, for `len` of at least two.
