@@ -34,6 +34,14 @@ pub enum PayloadType {
     StreamStart,
     /// A signed head of a streamed answer.
     StreamHead,
+    /// The log's record of a boot.
+    Boot,
+    /// The log's record of an epoch.
+    Epoch,
+    /// How far a boot's receipts have come.
+    Heartbeat,
+    /// A boot's last word.
+    Close,
 }
 
 impl PayloadType {
@@ -43,6 +51,10 @@ impl PayloadType {
             Self::Receipt => "application/vnd.vouchsafe.receipt.v1+json",
             Self::StreamStart => "application/vnd.vouchsafe.stream-start.v1+json",
             Self::StreamHead => "application/vnd.vouchsafe.stream-head.v1+json",
+            Self::Boot => "application/vnd.vouchsafe.boot.v1+json",
+            Self::Epoch => "application/vnd.vouchsafe.epoch.v1+json",
+            Self::Heartbeat => "application/vnd.vouchsafe.heartbeat.v1+json",
+            Self::Close => "application/vnd.vouchsafe.close.v1+json",
         }
     }
 }
@@ -59,6 +71,17 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     out.push(b' ');
     out.extend_from_slice(payload);
     out
+}
+
+/// The payload of a pre-authentication encoding of this type, if the bytes are exactly one.
+pub(crate) fn parse_pae(payload_type: PayloadType, bytes: &[u8]) -> Option<&[u8]> {
+    let name = payload_type.as_str();
+    let rest = bytes.strip_prefix(b"DSSEv1 ")?.strip_prefix(name.len().to_string().as_bytes())?;
+    let rest = rest.strip_prefix(b" ")?.strip_prefix(name.as_bytes())?.strip_prefix(b" ")?;
+    let digits = rest.iter().position(|byte| *byte == b' ')?;
+    let payload = rest.get(digits..)?.strip_prefix(b" ")?;
+    // The length has one decimal form.
+    (rest.get(..digits)? == payload.len().to_string().as_bytes()).then_some(payload)
 }
 
 /// A P-256 public key in its SPKI form, and its id.
@@ -196,6 +219,11 @@ impl Envelope {
             return Err(Error::Signature { key_id: to_hex(&key.id) });
         }
         Ok(&self.payload)
+    }
+
+    /// The payload type that it states.
+    pub fn payload_type(&self) -> &str {
+        &self.payload_type
     }
 
     /// The payload bytes, before any signature was checked: for display and for transport only.

@@ -87,6 +87,24 @@ pub enum Error {
         /// The boot the object names.
         found: String,
     },
+    /// A leaf of a type that is not known, or reserved and without a form yet.
+    #[error("log leaf of type {byte}, which has no known form")]
+    LeafType {
+        /// The type byte.
+        byte: u8,
+    },
+    /// A log leaf that is not of its type's shape.
+    #[error("malformed log leaf: {0}")]
+    LeafMalformed(String),
+    /// What a leaf's signed bytes are is not what its type byte says.
+    #[error("the leaf's signed bytes are not a {expected}")]
+    LeafSignedType {
+        /// The payload type that the leaf's type requires.
+        expected: &'static str,
+    },
+    /// A settlement that cannot work.
+    #[error("settlement: {0}")]
+    Settlement(&'static str),
 }
 
 impl Error {
@@ -105,6 +123,10 @@ impl Error {
             Self::Key { .. } => "statement_key_malformed",
             Self::BootId { .. } => "boot_id_mismatch",
             Self::OtherBoot { .. } => "boot_mismatch",
+            Self::LeafType { .. } => "leaf_type_unknown",
+            Self::LeafMalformed(_) => "leaf_malformed",
+            Self::LeafSignedType { .. } => "leaf_signed_type_wrong",
+            Self::Settlement(_) => "settlement_malformed",
         }
     }
 

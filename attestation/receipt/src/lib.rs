@@ -10,6 +10,7 @@
 //! - [`ReceiptPayload`], [`VerifiedReceipt`]: what is said of one answer.
 //! - [`commitment`], [`Opening`]: salted commitments to request, response and execution.
 //! - [`stream`]: the hash chain over a streamed answer and its signed heads.
+//! - [`Leaf`], [`records`]: what enters the transparency log.
 //! - [`AttestationDocument`]: what an enclave presents of itself to a client.
 #![cfg_attr(
     not(test),
@@ -25,6 +26,7 @@
 
 extern crate alloc;
 
+mod checkpoint;
 pub mod commitment;
 mod document;
 mod dsse;
@@ -34,17 +36,24 @@ mod leaf;
 mod low_s;
 mod model;
 mod payload;
+pub mod records;
 pub mod report_data;
+mod signed;
 mod statement;
 pub mod stream;
 
+pub use checkpoint::CheckpointRef;
 pub use commitment::{ExecutionOpening, Opening, RequestOpening, ResponseOpening};
 pub use document::{AttestationDocument, AttestedStatement, ChallengeAnswer};
 pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, PayloadType, ReceiptKey, pae};
 pub use error::Error;
 pub use execution::{ExecutionRecord, Usage};
-pub use leaf::{LeafType, receipt_leaf, receipt_leaf_hash};
+pub use leaf::{
+    LEAF_BYTES_MAX, Leaf, LeafType, SignedLeaf, endorsements_leaf, envelope_leaf, receipt_leaf,
+    receipt_leaf_hash,
+};
 pub use low_s::{is_low_s, to_low_s};
 pub use model::{EngineIdentity, ModelFile, ModelManifest};
 pub use payload::{Assurance, ReceiptPayload, VerifiedReceipt};
-pub use statement::{BootKeys, BootStatement, EpochStatement, Settlement, TenantsRef};
+pub use records::{BootRecord, Close, EndorsementsRecord, EpochRecord, Heartbeat};
+pub use statement::{BootKeys, BootStatement, EpochStatement, LogSettlement, Settlement, TenantsRef};

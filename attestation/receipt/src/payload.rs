@@ -1,17 +1,14 @@
 //! What a receipt says of one answer.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_verifier::crypto::Crypto;
-use vouchsafe_verifier::encoding::{Hex, to_hex};
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::encoding::Hex;
 
-use crate::{Envelope, Error, PayloadType, ReceiptKey};
+use crate::signed::{self, Signed};
+use crate::{CheckpointRef, Envelope, Error, PayloadType, ReceiptKey};
 
-const LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
-const VERSION: u64 = 1;
 /// Largest integer that every JSON reader keeps exactly: 2⁵³ − 1.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
@@ -38,6 +35,9 @@ pub enum Assurance {
     /// The answer comes at once, signed under an attested key.
     #[default]
     Attested,
+    /// The answer is held until the log, with a quorum of witnesses, has proved that it holds the
+    /// receipt.
+    Settled,
 }
 
 impl Assurance {
@@ -45,7 +45,13 @@ impl Assurance {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attested => "attested",
+            Self::Settled => "settled",
         }
+    }
+
+    /// The level of a word, if it is one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Attested, Self::Settled].into_iter().find(|level| level.as_str() == word)
     }
 }
 
@@ -76,9 +82,9 @@ pub struct ReceiptPayload {
     pub execution: Hex<32>,
     /// The assurance level asked for.
     pub assurance: Assurance,
-    /// The checkpoint that gives the trusted time; null before there is a log.
-    pub checkpoint: Option<String>,
-    /// Witness time by which the receipt is promised to be in the log; null before there is one.
+    /// The checkpoint that gives the trusted time; null where receipts do not settle.
+    pub checkpoint: Option<CheckpointRef>,
+    /// Witness time by which the receipt is promised to be in the log; null where it settles in none.
     pub settle_by: Option<u64>,
     /// Whole Unix seconds by the enclave's own clock, which its host can influence.
     pub unattested_time: u64,
@@ -87,33 +93,48 @@ pub struct ReceiptPayload {
 impl ReceiptPayload {
     /// The canonical bytes to sign.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        signed::to_bytes(self)
+    }
+}
+
+impl Signed for ReceiptPayload {
+    const WHAT: &'static str = "receipt";
+    const TYPE: PayloadType = PayloadType::Receipt;
+
+    fn version(&self) -> u64 {
+        self.version
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        const WHAT: &str = "receipt";
-        let payload: Self =
-            strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload(WHAT, &error))?;
-        if payload.version != VERSION {
-            return Err(Error::Version { what: WHAT, found: payload.version, known: VERSION });
-        }
+    fn boot(&self) -> [u8; 32] {
+        self.boot.0
+    }
+
+    fn check(&self) -> Result<(), Error> {
         check_integers(
-            WHAT,
+            Self::WHAT,
             [
-                ("epoch", payload.epoch),
-                ("seq", payload.seq),
-                ("settle_by", payload.settle_by.unwrap_or(0)),
-                ("unattested_time", payload.unattested_time),
+                ("epoch", self.epoch),
+                ("seq", self.seq),
+                ("settle_by", self.settle_by.unwrap_or(0)),
+                ("unattested_time", self.unattested_time),
             ],
         )?;
-        if (payload.seq == 0) != payload.previous.is_none() {
-            let why = String::from("exactly the first receipt of a boot has no previous one");
-            return Err(Error::PayloadMalformed { what: WHAT, why });
+        CheckpointRef::check(Self::WHAT, self.checkpoint.as_ref())?;
+        let refused = |why: &str| Err(Error::PayloadMalformed { what: Self::WHAT, why: why.into() });
+        if (self.seq == 0) != self.previous.is_none() {
+            return refused("exactly the first receipt of a boot has no previous one");
         }
-        if payload.to_bytes() != bytes {
-            return Err(Error::PayloadNotCanonical { what: WHAT });
+        match (self.checkpoint, self.settle_by, self.assurance) {
+            (None, None, Assurance::Attested) => Ok(()),
+            (None, None, Assurance::Settled) => refused("a receipt that does not settle says that it did"),
+            (Some(checkpoint), Some(settle_by), _) if settle_by < checkpoint.time => {
+                refused("settle_by is before the checkpoint's time")
+            }
+            (Some(_), Some(_), _) => Ok(()),
+            (Some(_), None, _) | (None, Some(_), _) => {
+                refused("checkpoint and settle_by stand together or not at all")
+            }
         }
-        Ok(payload)
     }
 }
 
@@ -131,16 +152,7 @@ impl VerifiedReceipt {
     /// As [`Envelope::open`]; then [`Error::PayloadMalformed`], [`Error::Version`],
     /// [`Error::PayloadNotCanonical`] or [`Error::OtherBoot`].
     pub fn verify(envelope: &Envelope, key: &ReceiptKey, crypto: &dyn Crypto) -> Result<Self, Error> {
-        let bytes = envelope.open(PayloadType::Receipt, key, crypto)?;
-        let payload = ReceiptPayload::parse(bytes)?;
-        if payload.boot.0 != key.id() {
-            return Err(Error::OtherBoot {
-                what: "receipt",
-                expected: to_hex(&key.id()),
-                found: to_hex(&payload.boot.0),
-            });
-        }
-        Ok(Self { payload })
+        Ok(Self { payload: signed::verify(envelope, key, crypto)? })
     }
 
     /// What the receipt says.

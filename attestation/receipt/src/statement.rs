@@ -50,25 +50,78 @@ pub struct BootKeys {
     pub tls: Base64,
 }
 
-/// Whether receipts of this boot settle into a transparency log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether receipts of this boot settle into a transparency log: `"none"` or `{"log":{…}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Settlement {
     /// No log: receipts are never publicly auditable. Production policies refuse this.
+    #[default]
     None,
+    /// Into this log.
+    Log(LogSettlement),
+}
+
+/// The log that receipts settle into and what the enclave promises. The keys are measured: other keys
+/// make another boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettlement {
+    /// The log's key, as a signed-note vkey. Its name is the log's origin.
+    pub key: String,
+    /// The witnesses' keys, as signed-note vkeys for cosignature/v1.
+    pub witnesses: Vec<String>,
+    /// How many distinct witnesses must have cosigned a checkpoint; at least 1.
+    pub quorum: u64,
+    /// Seconds from a receipt's trusted time to its `settle_by`.
+    pub bound_s: u64,
+    /// Receipts that may be unproven at a time; the enclave stops answering rather than exceed it.
+    pub unsettled_max: u64,
+}
+
+impl LogSettlement {
+    /// Most witnesses of one boot.
+    pub const WITNESSES_MAX: usize = 32;
+
+    /// Refuses numbers that promise nothing. Whether keys are keys is for whoever verifies with them.
+    ///
+    /// # Errors
+    /// [`Error::Settlement`] or, where a number is too large for JSON, [`Error::PayloadMalformed`].
+    pub fn check(&self) -> Result<(), Error> {
+        let witnesses = u64::try_from(self.witnesses.len()).unwrap_or(u64::MAX);
+        if self.witnesses.len() > Self::WITNESSES_MAX {
+            return Err(Error::Settlement("more than 32 witnesses"));
+        }
+        if self.quorum == 0 {
+            return Err(Error::Settlement("a quorum of 0"));
+        }
+        if self.quorum > witnesses {
+            return Err(Error::Settlement("a quorum of more witnesses than there are"));
+        }
+        if self.bound_s == 0 {
+            return Err(Error::Settlement("a bound of 0 seconds"));
+        }
+        if self.unsettled_max == 0 {
+            return Err(Error::Settlement("no receipt may be unsettled"));
+        }
+        check_integers("boot statement", [("bound_s", self.bound_s), ("unsettled_max", self.unsettled_max)])
+    }
 }
 
 impl BootStatement {
     /// Parses the statement's exact bytes and checks that the boot id is its receipt key's digest.
     ///
     /// # Errors
-    /// [`Error::PayloadMalformed`], [`Error::Version`], [`Error::Key`] or [`Error::BootId`].
+    /// [`Error::PayloadMalformed`], [`Error::Version`], [`Error::Settlement`], [`Error::Key`] or
+    /// [`Error::BootId`].
     pub fn parse(bytes: &[u8], crypto: &dyn Crypto) -> Result<Self, Error> {
         let statement: Self =
             strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload("boot statement", &error))?;
         if statement.version != VERSION {
             return Err(Error::Version { what: "boot statement", found: statement.version, known: VERSION });
+        }
+        if let Settlement::Log(log) = &statement.settlement {
+            log.check()?;
         }
         let key = statement.receipt_key(crypto)?;
         if key.id() != statement.boot.0 {
@@ -102,7 +155,7 @@ pub struct EpochStatement {
     /// Number of this epoch in its boot, from 0.
     pub epoch: u64,
     /// The newest quorum-cosigned checkpoint that the enclave verified, as its note text; null
-    /// before there is a log.
+    /// before the first one, and where receipts do not settle.
     pub checkpoint: Option<String>,
     /// The tenants file in force; null where nobody is named.
     pub tenants: Option<TenantsRef>,

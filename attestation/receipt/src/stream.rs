@@ -5,19 +5,16 @@
 //! the start record; at least every 16 events or one second the enclave signs a [`StreamHead`]. The
 //! final receipt's response commitment covers the last head.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use vouchsafe_verifier::crypto::Crypto;
-use vouchsafe_verifier::encoding::{Hex, to_hex};
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::encoding::Hex;
 
 use crate::payload::check_integers;
-use crate::{Assurance, Envelope, Error, PayloadType, ReceiptKey};
+use crate::signed::{self, Signed};
+use crate::{Assurance, CheckpointRef, Envelope, Error, PayloadType, ReceiptKey};
 
-const LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
-const VERSION: u64 = 1;
 /// Most events between two signed heads.
 pub const HEAD_EVENTS_MAX: u64 = 16;
 
@@ -31,6 +28,9 @@ pub const RECEIPT_NAME: &str = "vouchsafe-receipt";
 pub const OPENING_NAME: &str = "vouchsafe-opening";
 /// SSE comment and response header that carry the token for later retrieval.
 pub const TOKEN_NAME: &str = "vouchsafe-token";
+/// SSE comment and response header that carry the log's proof of the receipt, base64url of the
+/// tlog-proof text.
+pub const PROOF_NAME: &str = "vouchsafe-proof";
 /// Request header that names the assurance level.
 pub const ASSURANCE_NAME: &str = "vouchsafe-assurance";
 /// Request header with the client's own nonce, which the request commitment covers.
@@ -56,8 +56,8 @@ pub struct StreamStart {
     pub request: Hex<32>,
     /// The assurance level asked for.
     pub assurance: Assurance,
-    /// The checkpoint that gives the trusted time; null before there is a log.
-    pub checkpoint: Option<String>,
+    /// The checkpoint that gives the trusted time; null where receipts do not settle.
+    pub checkpoint: Option<CheckpointRef>,
     /// Whole Unix seconds by the enclave's own clock, which its host can influence.
     pub unattested_time: u64,
 }
@@ -152,14 +152,6 @@ fn lines(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     stream.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-trait Signed: Serialize + DeserializeOwned {
-    const WHAT: &'static str;
-    const TYPE: PayloadType;
-    fn version(&self) -> u64;
-    fn boot(&self) -> [u8; 32];
-    fn check_integers(&self) -> Result<(), Error>;
-}
-
 impl Signed for StreamStart {
     const WHAT: &'static str = "stream start";
     const TYPE: PayloadType = PayloadType::StreamStart;
@@ -169,7 +161,8 @@ impl Signed for StreamStart {
     fn boot(&self) -> [u8; 32] {
         self.boot.0
     }
-    fn check_integers(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
+        CheckpointRef::check(Self::WHAT, self.checkpoint.as_ref())?;
         check_integers(Self::WHAT, [("epoch", self.epoch), ("unattested_time", self.unattested_time)])
     }
 }
@@ -183,7 +176,7 @@ impl Signed for StreamHead {
     fn boot(&self) -> [u8; 32] {
         self.boot.0
     }
-    fn check_integers(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         check_integers(Self::WHAT, [("events", self.events)])
     }
 }
@@ -191,7 +184,7 @@ impl Signed for StreamHead {
 impl StreamStart {
     /// The canonical bytes to sign.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        signed::to_bytes(self)
     }
 
     /// Verifies an envelope as a start record of the boot whose receipt key is `key`.
@@ -199,14 +192,14 @@ impl StreamStart {
     /// # Errors
     /// As [`crate::VerifiedReceipt::verify`].
     pub fn verify(envelope: &Envelope, key: &ReceiptKey, crypto: &dyn Crypto) -> Result<Self, Error> {
-        verify(envelope, key, crypto)
+        signed::verify(envelope, key, crypto)
     }
 }
 
 impl StreamHead {
     /// The canonical bytes to sign.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        signed::to_bytes(self)
     }
 
     /// Verifies an envelope as a head signed by the boot whose receipt key is `key`.
@@ -214,23 +207,6 @@ impl StreamHead {
     /// # Errors
     /// As [`crate::VerifiedReceipt::verify`].
     pub fn verify(envelope: &Envelope, key: &ReceiptKey, crypto: &dyn Crypto) -> Result<Self, Error> {
-        verify(envelope, key, crypto)
+        signed::verify(envelope, key, crypto)
     }
-}
-
-fn verify<T: Signed>(envelope: &Envelope, key: &ReceiptKey, crypto: &dyn Crypto) -> Result<T, Error> {
-    let bytes = envelope.open(T::TYPE, key, crypto)?;
-    let record: T = strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload(T::WHAT, &error))?;
-    if record.version() != VERSION {
-        return Err(Error::Version { what: T::WHAT, found: record.version(), known: VERSION });
-    }
-    record.check_integers()?;
-    if serde_json::to_vec(&record).unwrap_or_default() != bytes {
-        return Err(Error::PayloadNotCanonical { what: T::WHAT });
-    }
-    if record.boot() != key.id() {
-        let (expected, found) = (to_hex(&key.id()), to_hex(&record.boot()));
-        return Err(Error::OtherBoot { what: T::WHAT, expected, found });
-    }
-    Ok(record)
 }

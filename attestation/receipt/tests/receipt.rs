@@ -5,11 +5,11 @@ mod common;
 use common::Signer;
 use serde_json::{Value, json};
 use vouchsafe_receipt::{
-    ENVELOPE_BYTES_MAX, Envelope, Error, PayloadType, ReceiptKey, VerifiedReceipt, is_low_s, receipt_leaf,
-    receipt_leaf_hash,
+    Assurance, CheckpointRef, ENVELOPE_BYTES_MAX, Envelope, Error, PayloadType, ReceiptKey, VerifiedReceipt,
+    is_low_s, receipt_leaf, receipt_leaf_hash,
 };
 use vouchsafe_verifier::crypto::{Crypto, Ring};
-use vouchsafe_verifier::encoding::{from_base64, to_base64};
+use vouchsafe_verifier::encoding::{Hex, from_base64, to_base64};
 
 fn verify(json: &[u8], key: &ReceiptKey) -> Result<VerifiedReceipt, Error> {
     VerifiedReceipt::verify(&Envelope::from_json(json)?, key, &Ring)
@@ -79,8 +79,11 @@ fn every_changed_field_of_the_payload_is_refused_by_the_signature() {
             "request" => bent_payload.request.0[0] ^= 1,
             "response" => bent_payload.response.0[0] ^= 1,
             "execution" => bent_payload.execution.0[0] ^= 1,
-            "assurance" => {} // One word exists in version 1; the byte mutations above change it.
-            "checkpoint" => bent_payload.checkpoint = Some("a note".into()),
+            "assurance" => bent_payload.assurance = Assurance::Settled,
+            "checkpoint" => {
+                bent_payload.checkpoint =
+                    Some(CheckpointRef { size: 9, root: Hex([1; 32]), time: 1_795_262_400 });
+            }
             "settle_by" => bent_payload.settle_by = Some(1_795_262_460),
             "unattested_time" => bent_payload.unattested_time -= 1,
             other => panic!("a new field: {other}"),
@@ -88,14 +91,11 @@ fn every_changed_field_of_the_payload_is_refused_by_the_signature() {
         let mut bent = envelope.clone();
         bent["payload"] = to_base64(&bent_payload.to_bytes()).into();
         let bent: Envelope = serde_json::from_value(bent).unwrap();
-        match field.as_str() {
-            "assurance" => assert!(VerifiedReceipt::verify(&bent, &signer.key, &Ring).is_ok()),
-            _ => assert_eq!(
-                VerifiedReceipt::verify(&bent, &signer.key, &Ring).unwrap_err().code(),
-                "receipt_signature_invalid",
-                "{field}"
-            ),
-        }
+        assert_eq!(
+            VerifiedReceipt::verify(&bent, &signer.key, &Ring).unwrap_err().code(),
+            "receipt_signature_invalid",
+            "{field}"
+        );
     }
 }
 
@@ -109,6 +109,13 @@ fn signed_nonsense_is_refused() {
         good.replacen(from, to, 1)
     };
     let previous = format!(r#""previous":"{}""#, "01".repeat(32));
+    let settling = |checkpoint: &str, settle_by: &str| {
+        replaced(
+            r#""checkpoint":null,"settle_by":null"#,
+            &format!(r#""checkpoint":{checkpoint},"settle_by":{settle_by}"#),
+        )
+    };
+    let checkpoint = format!(r#"{{"size":9,"root":"{}","time":1795262400}}"#, "03".repeat(32));
     let cases = [
         (good.clone() + " ", "payload_not_canonical"),
         (format!(" {good}"), "payload_not_canonical"),
@@ -130,9 +137,18 @@ fn signed_nonsense_is_refused() {
         (replaced(&format!("{previous},"), ""), "payload_malformed"),
         (replaced(r#""epoch":3,"seq":7"#, r#""seq":7,"epoch":3"#), "payload_not_canonical"),
         (replaced(r#""attested""#, r#""\u0061ttested""#), "payload_not_canonical"),
+        (settling("null", "1795262460"), "payload_malformed"),
+        (settling(&checkpoint, "null"), "payload_malformed"),
+        (settling(&checkpoint, "1795262399"), "payload_malformed"),
+        (settling(r#""a note""#, "1795262460"), "payload_malformed"),
+        (settling(&checkpoint.replace(":9", ":9007199254740992"), "1795262460"), "payload_malformed"),
+        (settling(&checkpoint.replace("1795262400", "9007199254740992"), "1795262460"), "payload_malformed"),
+        (settling(&checkpoint.replace("{", "{ "), "1795262460"), "payload_not_canonical"),
         (String::new(), "payload_malformed"),
         ("null".into(), "payload_malformed"),
     ];
+    let settled = signer.sign(PayloadType::Receipt, settling(&checkpoint, "1795262460").as_bytes());
+    assert!(VerifiedReceipt::verify(&settled, &signer.key, &Ring).is_ok());
     for (payload, code) in cases {
         let envelope = signer.sign(PayloadType::Receipt, payload.as_bytes());
         let error = VerifiedReceipt::verify(&envelope, &signer.key, &Ring).unwrap_err();

@@ -4,7 +4,9 @@
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use vouchsafe_receipt::stream::{StreamHead, StreamStart};
-use vouchsafe_receipt::{Assurance, Envelope, PayloadType, ReceiptKey, ReceiptPayload, pae, to_low_s};
+use vouchsafe_receipt::{
+    Assurance, CheckpointRef, Envelope, Heartbeat, PayloadType, ReceiptKey, ReceiptPayload, pae, to_low_s,
+};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
 
@@ -80,6 +82,18 @@ impl Signer {
             stream: Hex([8; 32]),
             events: 2,
             head: Hex([9; 32]),
+        }
+    }
+
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            version: 1,
+            boot: Hex(self.key.id()),
+            epoch: 3,
+            seq_next: 8,
+            head: Some(Hex([7; 32])),
+            checkpoint: CheckpointRef { size: 9, root: Hex([1; 32]), time: 1_795_262_400 },
+            unattested_time: 1_795_262_400,
         }
     }
 }

@@ -1,0 +1,28 @@
+//! The checkpoint that a receipt or record names: where the log stood when it was signed.
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_verifier::encoding::Hex;
+
+use crate::Error;
+use crate::payload::check_integers;
+
+/// A quorum-cosigned checkpoint by its contents. Its origin follows from the log's key in the boot
+/// statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointRef {
+    /// Number of leaves.
+    pub size: u64,
+    /// Root over them.
+    pub root: Hex<32>,
+    /// Witness time: Unix seconds before which at least a quorum of witnesses did not sign it. The one
+    /// time in a receipt that its enclave's host could not choose.
+    pub time: u64,
+}
+
+impl CheckpointRef {
+    pub(crate) fn check(what: &'static str, checkpoint: Option<&Self>) -> Result<(), Error> {
+        let Some(Self { size, time, .. }) = checkpoint else { return Ok(()) };
+        check_integers(what, [("checkpoint.size", *size), ("checkpoint.time", *time)])
+    }
+}

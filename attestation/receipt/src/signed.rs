@@ -1,0 +1,56 @@
+//! What all signed JSON objects have in common: type, version, canonical form, boot.
+
+use alloc::vec::Vec;
+
+use serde::{Serialize, de::DeserializeOwned};
+use vouchsafe_verifier::crypto::Crypto;
+use vouchsafe_verifier::encoding::to_hex;
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::{Envelope, Error, PayloadType, ReceiptKey};
+
+const LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
+const VERSION: u64 = 1;
+
+/// A payload that one boot's receipt key signs.
+pub(crate) trait Signed: Serialize + DeserializeOwned {
+    const WHAT: &'static str;
+    const TYPE: PayloadType;
+    fn version(&self) -> u64;
+    fn boot(&self) -> [u8; 32];
+    /// What JSON's shape alone does not rule out.
+    fn check(&self) -> Result<(), Error>;
+}
+
+/// The canonical bytes to sign.
+pub(crate) fn to_bytes<T: Serialize>(payload: &T) -> Vec<u8> {
+    // Numbers, strings and options only: serialisation has no failing case.
+    serde_json::to_vec(payload).unwrap_or_default()
+}
+
+/// Parses a payload from its canonical bytes, whoever signed them.
+pub(crate) fn parse<T: Signed>(bytes: &[u8]) -> Result<T, Error> {
+    let payload: T = strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload(T::WHAT, &error))?;
+    if payload.version() != VERSION {
+        return Err(Error::Version { what: T::WHAT, found: payload.version(), known: VERSION });
+    }
+    payload.check()?;
+    if to_bytes(&payload) != bytes {
+        return Err(Error::PayloadNotCanonical { what: T::WHAT });
+    }
+    Ok(payload)
+}
+
+/// Verifies an envelope as a `T` of the boot whose receipt key is `key`.
+pub(crate) fn verify<T: Signed>(
+    envelope: &Envelope,
+    key: &ReceiptKey,
+    crypto: &dyn Crypto,
+) -> Result<T, Error> {
+    let payload: T = parse(envelope.open(T::TYPE, key, crypto)?)?;
+    if payload.boot() != key.id() {
+        let (expected, found) = (to_hex(&key.id()), to_hex(&payload.boot()));
+        return Err(Error::OtherBoot { what: T::WHAT, expected, found });
+    }
+    Ok(payload)
+}
