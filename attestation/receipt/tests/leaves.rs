@@ -71,7 +71,8 @@ fn every_signed_leaf_reads_back_and_verifies_as_what_it_is() {
         };
         assert_eq!(read.envelope(), &envelope);
     }
-    assert_eq!(envelope_leaf(&signer.receipt()).unwrap(), receipt_leaf(&signer.receipt()));
+    let receipt = signer.receipt();
+    assert_eq!(envelope_leaf(&receipt).unwrap(), receipt_leaf(&receipt));
     let start = signer.sign(PayloadType::StreamStart, &signer.start_payload().to_bytes());
     assert_eq!(envelope_leaf(&start), None);
 }

@@ -53,6 +53,38 @@ pub enum EnclaveMessage {
         /// The DSSE envelope's canonical JSON text.
         envelope: String,
     },
+    /// A record of the boot itself to publish in the log: the boot record has number 0, epochs,
+    /// heartbeats and the close record follow in the order of signing. Sent again on a new control
+    /// connection until its inclusion was verified.
+    Record {
+        /// The boot that signed it.
+        boot: BootId,
+        /// Its position among that boot's records.
+        number: u64,
+        /// The log leaf, base64.
+        leaf: String,
+        /// What the leaf names by digest, base64; to be offered to the log before the leaf.
+        blobs: Vec<String>,
+    },
+    /// Where the enclave's view of the log stands: sent once before the first record of a connection,
+    /// and as the answer to each [`HostMessage::Checkpoint`] and [`HostMessage::Inclusion`] that
+    /// verified.
+    Verified {
+        /// The boot that verified it.
+        boot: BootId,
+        /// Size of the largest checkpoint that it verified; 0 before the first.
+        size: u64,
+    },
+    /// The answer to a [`HostMessage::Checkpoint`] or [`HostMessage::Inclusion`] that did not verify.
+    /// It changed nothing.
+    Refused {
+        /// The boot that refused.
+        boot: BootId,
+        /// Size of the largest checkpoint that it verified; 0 before the first.
+        size: u64,
+        /// A stable word for the reason.
+        code: String,
+    },
     /// Answer to [`HostMessage::HealthRequest`].
     Health(Health),
     /// The enclave cannot go on and will end, for this reason.
@@ -84,6 +116,27 @@ pub enum HostMessage {
     Endorsements {
         /// Their JSON text.
         json: String,
+    },
+    /// A checkpoint of the log that witnesses cosigned, and the proof that the log only grew.
+    Checkpoint {
+        /// The signed note's text.
+        note: String,
+        /// Size of the checkpoint that `consistency` begins at: the one in the enclave's last
+        /// [`EnclaveMessage::Verified`] or [`EnclaveMessage::Refused`].
+        from: u64,
+        /// RFC 9162 consistency proof, each hash in base64.
+        consistency: Vec<String>,
+    },
+    /// As `Checkpoint`, with leaves of the boot that are in the log under it.
+    Inclusion {
+        /// The signed note's text.
+        note: String,
+        /// As in `Checkpoint`.
+        from: u64,
+        /// As in `Checkpoint`.
+        consistency: Vec<String>,
+        /// The leaves. More than [`INCLUSIONS_MAX`] are refused.
+        leaves: Vec<Included>,
     },
     /// Serve the sessions there are, accept no further requests.
     Drain {},
@@ -117,6 +170,21 @@ impl Hello {
     }
 }
 
+/// Most leaves of one [`HostMessage::Inclusion`].
+pub const INCLUSIONS_MAX: usize = 64;
+
+/// Where in the log a leaf is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Included {
+    /// The RFC 6962 leaf hash, lower-case hexadecimal.
+    pub hash: String,
+    /// The leaf's index.
+    pub index: u64,
+    /// RFC 6962 inclusion path from the leaf up, each hash in base64.
+    pub path: Vec<String>,
+}
+
 /// How an enclave is doing. Coarse on purpose: nothing here follows one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,7 +204,7 @@ pub struct Health {
     pub queued: u64,
     /// Most requests that may wait.
     pub queue_max: u64,
-    /// Receipts sent and not acknowledged.
+    /// Receipts sent and not acknowledged; where receipts settle, not proved to be in the log.
     pub receipts_unacknowledged: u64,
 }
 

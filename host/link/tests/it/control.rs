@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use vouchsafe_link::Error;
 use vouchsafe_link::control::{
-    BootId, EnclaveMessage, Health, Hello, HostMessage, MESSAGE_BYTES_MAX, PROTOCOL, Receiver, Sender,
+    BootId, EnclaveMessage, Health, Hello, HostMessage, Included, MESSAGE_BYTES_MAX, PROTOCOL, Receiver,
+    Sender,
 };
 
 use crate::chopped::Chopped;
@@ -23,6 +24,14 @@ fn messages() -> Vec<EnclaveMessage> {
             seq: u64::MAX,
             envelope: "{\"payloadType\":\"ü\"}".into(),
         },
+        EnclaveMessage::Record {
+            boot: boot('a'),
+            number: 0,
+            leaf: "Ag==".into(),
+            blobs: vec!["e30=".into()],
+        },
+        EnclaveMessage::Verified { boot: boot('a'), size: 7 },
+        EnclaveMessage::Refused { boot: boot('a'), size: 7, code: "checkpoint_not_newer".into() },
         EnclaveMessage::Health(Health {
             ready: true,
             draining: false,
@@ -82,12 +91,20 @@ async fn the_wire_format_is_pinned() {
     let mut sender = Sender::new(near);
     sender.send(&HostMessage::ReceiptAck { boot: boot('e'), seq: 7 }).await.unwrap();
     sender.send(&HostMessage::HealthRequest {}).await.unwrap();
+    let leaves = vec![Included { hash: "00".repeat(32), index: 3, path: vec!["AA==".into()] }];
+    let inclusion = HostMessage::Inclusion { note: "n".into(), from: 2, consistency: Vec::new(), leaves };
+    sender.send(&inclusion).await.unwrap();
     sender.finish().await.unwrap();
     drop(sender);
     let mut bytes = Vec::new();
     far.read_to_end(&mut bytes).await.unwrap();
     let ack = format!(r#"{{"type":"receipt_ack","boot":"{}","seq":7}}"#, "e".repeat(64));
-    assert_eq!(bytes, [wire(&ack), wire(r#"{"type":"health_request"}"#), vec![0; 4]].concat());
+    let inclusion = format!(
+        r#"{{"type":"inclusion","note":"n","from":2,"consistency":[],"leaves":[{{"hash":"{}","index":3,"path":["AA=="]}}]}}"#,
+        "00".repeat(32),
+    );
+    let expected = [wire(&ack), wire(r#"{"type":"health_request"}"#), wire(&inclusion), vec![0; 4]];
+    assert_eq!(bytes, expected.concat());
 }
 
 #[tokio::test]
@@ -100,6 +117,9 @@ async fn what_no_sender_writes_is_refused_by_name() {
         r#"{"type":"receipt_ack","boot":"A","seq":1}"#,
         r#"{"type":"receipt_ack","boot":"0","seq":1}"#,
         r#"{"type":"endorsements","json":"a","json":"b"}"#,
+        r#"{"type":"checkpoint","note":"n","from":-1,"consistency":[]}"#,
+        r#"{"type":"checkpoint","note":"n","from":0,"consistency":[],"more":1}"#,
+        r#"{"type":"inclusion","note":"n","from":0,"consistency":[]}"#,
         r#"{"type":"drain"} {}"#,
         r#" {"type":"drain"}"#,
         r#"["drain"]"#,
