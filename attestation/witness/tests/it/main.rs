@@ -1,0 +1,8 @@
+//! The witness: its protocol, its state, its program.
+
+mod common;
+mod model;
+mod program;
+mod protocol;
+mod state;
+mod vectors;
