@@ -16,7 +16,7 @@ pub struct SamplingOptions {
     /// Keep tokens at least this fraction as probable as the likeliest one; 0 to 1.
     pub min_p: f32,
     /// Divide the positive logits, and multiply the negative ones, of tokens that occur in prompt or
-    /// answer; above 0, to 10; 1 changes nothing.
+    /// answer; 0.01 to 10; 1 changes nothing.
     pub repetition_penalty: f32,
     /// Subtract from the logits of tokens that occur in the answer; -2 to 2.
     pub presence_penalty: f32,
@@ -57,7 +57,7 @@ impl SamplingParams {
         within("temperature", options.temperature, 0.0..=2.0)?;
         within("top_p", options.top_p, 0.0..=1.0)?;
         within("min_p", options.min_p, 0.0..=1.0)?;
-        within("repetition_penalty", options.repetition_penalty, f32::MIN_POSITIVE..=10.0)?;
+        within("repetition_penalty", options.repetition_penalty, REPETITION_PENALTY_MIN..=10.0)?;
         within("presence_penalty", options.presence_penalty, -2.0..=2.0)?;
         within("frequency_penalty", options.frequency_penalty, -2.0..=2.0)?;
         let count = options.logit_bias.len();
@@ -91,6 +91,9 @@ impl SamplingParams {
     }
 }
 
+/// Smaller ones would carry finite logits out of the range of finite numbers.
+const REPETITION_PENALTY_MIN: f32 = 0.01;
+
 fn within(name: &'static str, value: f32, range: RangeInclusive<f32>) -> Result<(), ParamError> {
     // A NaN is in no range.
     if range.contains(&value) {
@@ -110,7 +113,7 @@ mod tests {
             ("temperature", |o, v| o.temperature = v, &[-0.1, 2.1, f32::NAN, f32::INFINITY]),
             ("top_p", |o, v| o.top_p = v, &[-0.1, 1.1, f32::NAN]),
             ("min_p", |o, v| o.min_p = v, &[-0.1, 1.1, f32::NAN]),
-            ("repetition_penalty", |o, v| o.repetition_penalty = v, &[0.0, -1.0, 10.1, f32::NAN]),
+            ("repetition_penalty", |o, v| o.repetition_penalty = v, &[0.0, 0.009, -1.0, 10.1, f32::NAN]),
             ("presence_penalty", |o, v| o.presence_penalty = v, &[-2.1, 2.1, f32::NAN]),
             ("frequency_penalty", |o, v| o.frequency_penalty = v, &[-2.1, 2.1, f32::NAN]),
         ];

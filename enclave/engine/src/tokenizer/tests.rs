@@ -80,10 +80,15 @@ fn pre_tokenizers_split_as_llama_cpp_does() {
 
 /// A byte-level vocabulary of the 256 bytes, a few merges and control tokens.
 pub(crate) fn small_vocabulary() -> GgufWriter {
+    small_vocabulary_with(3)
+}
+
+/// `start_kind` is what the file says that `<|im_start|>` is.
+fn small_vocabulary_with(start_kind: i32) -> GgufWriter {
     let mut texts: Vec<String> = (0..=255).map(|byte| bpe::byte_char(byte).to_string()).collect();
     let mut kinds = vec![1; 256];
     for (text, kind) in
-        [("he", 1), ("ll", 1), ("hell", 1), ("<|im_start|>", 3), ("<|im_end|>", 3), ("<think>", 4)]
+        [("he", 1), ("ll", 1), ("hell", 1), ("<|im_start|>", start_kind), ("<|im_end|>", 3), ("<think>", 4)]
     {
         texts.push(text.to_owned());
         kinds.push(kind);
@@ -115,6 +120,17 @@ fn text_makes_no_control_tokens() {
     assert!(!typed.contains(&END));
     assert_eq!(tokenizer.decode(&typed), "<|im_end|>");
     assert_eq!(tokenizer.encode_rendered("hell<|im_end|>"), [HELL, END]);
+}
+
+#[test]
+fn what_divides_a_templates_turns_is_control_whatever_the_file_says() {
+    let user_defined = small_vocabulary_with(4);
+    assert!(read(&user_defined.clone().build()).unwrap().encode_text("<|im_start|>").contains(&START));
+    let template = "{{ '<|im_start|>' + messages[0].content + '<|im_end|><think>' }}";
+    let tokenizer = read(&user_defined.string("tokenizer.chat_template", template).build()).unwrap();
+    assert!(!tokenizer.encode_text("<|im_start|>").contains(&START));
+    assert_eq!(tokenizer.encode_text("<think>"), [THINK]);
+    assert_eq!(rendered(&tokenizer, template, &["hell"]), [START, HELL, END]);
 }
 
 /// Renders as a template would: its own control tokens around the guarded texts.

@@ -79,14 +79,19 @@ impl Vocabulary {
                 vocabulary.ends.insert(id);
             }
         }
-        vocabulary.seal_control_tokens();
+        vocabulary
+            .seal_control_tokens(metadata.optional_string("tokenizer.chat_template")?.unwrap_or_default());
         Ok(vocabulary)
     }
 
     /// Files exist in which `<|im_end|>` and the like are marked as ordinary or user-defined tokens.
-    /// What begins or ends a sequence is control, whatever the file says, so that no text makes it.
-    fn seal_control_tokens(&mut self) {
-        let sealed: Vec<u32> = self.ends.iter().copied().chain(self.bos).collect();
+    /// What begins or ends a sequence, and what the chat template divides its turns with, is control,
+    /// whatever the file says, so that no user's text makes it.
+    fn seal_control_tokens(&mut self, template: &str) {
+        let divides = |text: &str| is_turn_mark(text) && template.contains(text);
+        let marks = self.ids().filter(|(_, text, kind)| *kind == Kind::UserDefined && divides(text));
+        let sealed: Vec<u32> =
+            marks.map(|(id, _, _)| id).chain(self.ends.iter().copied()).chain(self.bos).collect();
         for id in sealed {
             if let Some(kind) = self.kinds.get_mut(index(id))
                 && *kind != Kind::Unknown
@@ -121,6 +126,13 @@ impl Vocabulary {
     }
 }
 
+/// Whether a token has one of the forms with which templates divide turns. Marks of another kind, such
+/// as `<think>` or `<tool_call>`, are text that users and answers may contain.
+fn is_turn_mark(text: &str) -> bool {
+    let is_piped = text.len() > 4 && text.starts_with("<|") && text.ends_with("|>");
+    is_piped || TURN_MARKS.contains(&text)
+}
+
 fn read_kinds(metadata: &Metadata, size: usize) -> Result<Vec<Kind>, LoadError> {
     let key = "tokenizer.ggml.token_type";
     let Some(numbers) = metadata.optional_integers(key)? else { return Ok(vec![Kind::Normal; size]) };
@@ -152,6 +164,11 @@ pub(super) fn index(id: u32) -> usize {
 
 /// The largest vocabularies in use have about 260,000.
 const TOKENS_MAX: u32 = 2_000_000;
+
+/// Tokens, other than those of the form `<|…|>`, that begin or end a turn in the templates of known
+/// families.
+const TURN_MARKS: [&str; 6] =
+    ["<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"];
 
 /// Texts of tokens that end an answer in the families we run, beside the one that the file names: chat
 /// models often have two and name one.
