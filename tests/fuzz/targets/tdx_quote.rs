@@ -1,0 +1,18 @@
+//! TDX quotes: parsing is total, and so is everything that looks at a quote before and after its
+//! signatures, which are believed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vouchsafe_fuzz::{Platform, planted_fault};
+use vouchsafe_verifier::tdx::Quote;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(quote) = Quote::parse(bytes) else { return };
+    let trailing = quote.trailing();
+    assert!(trailing.count < bytes.len());
+    if let Ok(verified) = Platform::get().verify_quote(bytes) {
+        assert_eq!(verified.report(), quote.report());
+        assert!(trailing.all_zero);
+    }
+    planted_fault(|| trailing.count == 77 && !trailing.all_zero);
+});
