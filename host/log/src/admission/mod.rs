@@ -1,0 +1,50 @@
+//! Who gets in: boots whose evidence a policy accepts, and what their keys have signed.
+//!
+//! Anyone may submit; the submitter is nobody's concern. A leaf enters when its boot is in this log, or
+//! comes first in the same submission, and its signature is that boot's in the one accepted form. So
+//! nobody can keep an operator's receipt out by asking nicely, and nobody can fill the log under a key
+//! of their own.
+
+mod policy;
+
+pub(crate) use policy::{digest, named_blobs};
+
+use vouchsafe_receipt::LeafType;
+use vouchsafe_verifier::UnixSeconds;
+
+use crate::{Error, NewLeaf};
+
+pub use policy::PolicyAdmission;
+
+/// A leaf that may enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The leaf.
+    pub leaf: NewLeaf,
+    /// What it is.
+    pub kind: LeafType,
+    /// For a receipt that promises one: the witness time by which it is to be in the log.
+    pub settle_by: Option<u64>,
+}
+
+/// Why a leaf may not enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It never will, or not before something else is submitted: a stable word.
+    Code(&'static str),
+    /// The log cannot say now.
+    Unavailable(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Decides who gets in.
+pub trait Admission: Send + Sync {
+    /// Judges the leaves of one submission, in their order; `at` is the moment for which evidence is
+    /// judged.
+    fn admit(&self, leaves: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>>;
+}

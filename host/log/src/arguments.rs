@@ -1,0 +1,130 @@
+//! The command line of `vouchsafe-log`.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use vouchsafe_log::{Error, Folder, ServeConfig, WitnessConfig, WitnessSettings};
+
+/// The transparency log: sequences, stores, publishes and has witnessed what settles.
+#[derive(Parser)]
+#[command(name = "vouchsafe-log", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a new log with a fresh key and print its verifier key.
+    Init(Init),
+    /// Print the verifier key of a log.
+    Vkey(Where),
+    /// Run a log.
+    Serve(Box<Serve>),
+    /// Read every entry and every tile of a log that does not run, and say whether all of it is sound.
+    Check(Where),
+    /// Rebuild what can be rebuilt of a log that does not run: tiles from entries, the index from tiles.
+    Repair(Where),
+}
+
+/// Which log.
+#[derive(Args)]
+pub(crate) struct Where {
+    /// The log's folder.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The key's file; in the log's folder unless given.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The record of the largest size signed; in the log's folder unless given. Keep it where no backup
+    /// of the folder restores it.
+    #[arg(long, value_name = "FILE")]
+    high_water: Option<PathBuf>,
+}
+
+impl From<Where> for Folder {
+    fn from(place: Where) -> Self {
+        Self::new(place.dir, place.key, place.high_water)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// The log's name: the URL it will be served under, without its scheme.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Where to listen; port 0 takes a free one. Put a TLS server in front of it.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8647")]
+    listen: SocketAddr,
+    /// Where to serve Prometheus metrics.
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+    /// The policy that a boot's evidence has to satisfy.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) admission: PathBuf,
+    /// A witness: where it answers, and its verifier key. May be given several times.
+    #[arg(long, value_name = "URL=VKEY")]
+    witness: Vec<String>,
+    /// How many witnesses must cosign before a checkpoint is published; the majority unless given.
+    #[arg(long, value_name = "COUNT")]
+    quorum: Option<usize>,
+    /// How long leaves are collected before they are sequenced together, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    pool_ms: u64,
+    /// How long a witness has to answer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    witness_ms: u64,
+    /// How often the published checkpoint is cosigned again when nothing is new, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    refresh_s: u64,
+    /// How long a submission may wait for its proofs, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+    answer_s: u64,
+    /// How long before a receipt's `settle_by` to raise the alarm, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    alarm_s: u64,
+    /// Most connections at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_024)]
+    connections_max: usize,
+}
+
+impl Serve {
+    /// The settings, checked as far as they can be before the log is open.
+    pub(crate) fn config(&self) -> Result<ServeConfig, Error> {
+        let witnesses: Vec<_> =
+            self.witness.iter().map(|text| WitnessConfig::parse(text)).collect::<Result<_, _>>()?;
+        let majority = witnesses.len() / 2 + 1;
+        let quorum = self.quorum.unwrap_or(majority);
+        let wrong = |why: &str| Err(Error::Setting { name: "--quorum", why: why.into() });
+        match (witnesses.len(), self.quorum) {
+            (0, Some(_)) => return wrong("there are no witnesses to make one"),
+            (_, Some(0)) => return wrong("a quorum of zero trusts nobody's eyes"),
+            (count @ 1.., _) if quorum > count => return wrong("it is above the number of witnesses"),
+            _ => {}
+        }
+        Ok(ServeConfig {
+            listen: self.listen,
+            metrics: self.metrics,
+            pool: Duration::from_millis(self.pool_ms),
+            witnesses: WitnessSettings {
+                witnesses,
+                quorum,
+                answer_max: Duration::from_millis(self.witness_ms),
+                refresh: Duration::from_secs(self.refresh_s),
+            },
+            answer_max: Duration::from_secs(self.answer_s),
+            alarm_s: self.alarm_s,
+            connections_max: self.connections_max,
+        })
+    }
+}
