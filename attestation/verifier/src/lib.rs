@@ -47,6 +47,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A TDX quote
+//!
+//! A quote wants its collateral as well: TCB info, QE identity and Intel's revocation lists. The page of
+//! the module [`tdx`] has an example that runs, with an event log, and shows what of the log is proved.
 #![cfg_attr(
     not(test),
     deny(
@@ -76,6 +81,9 @@ pub mod x509;
 
 #[doc = include_str!("../README.md")]
 pub mod what_is_checked {}
+
+#[doc = include_str!("../REJECTIONS.md")]
+pub mod rejections {}
 
 pub use error::{CertificateRole, Error};
 pub use evidence::{Endorsements, Evidence, SnpEndorsements, TdxCollateral};

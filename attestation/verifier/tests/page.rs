@@ -58,3 +58,46 @@ fn the_page_names_every_code_once() {
         assert_eq!(rows, expected, "{code}");
     }
 }
+
+/// Codes of `vouchsafe-bundle`, whose policies reject what the verifier only establishes.
+fn of_policies() -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundle/src/codes.rs");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// REJECTIONS.md has each number once, names only codes that exist, and says where each is shown.
+#[test]
+fn the_numbered_rejections_name_codes_and_tables_that_exist() {
+    let (emitted, of_policies) = (emitted(), of_policies());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundle/tests/it");
+    let rows = include_str!("../REJECTIONS.md").lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        Some((cells.first()?.parse::<u8>().ok()?, cells))
+    });
+    let mut numbers = Vec::new();
+    for (number, cells) in rows {
+        numbers.push(number);
+        let [_, _, codes, tables] = cells[..] else { panic!("row {number} has {} cells", cells.len()) };
+        let codes: Vec<&str> =
+            codes.split('`').skip(1).step_by(2).filter(|word| word.contains('_')).collect();
+        assert!(!codes.is_empty(), "row {number}");
+        for code in &codes {
+            assert!(emitted.contains(*code) || of_policies.contains(*code), "row {number}: {code}");
+        }
+        let text_of = |table: &str| {
+            let file = match table.strip_prefix("bundle/") {
+                Some(table) => policies.join(table),
+                None => tests.join(table),
+            };
+            std::fs::read_to_string(file.with_extension("rs"))
+                .unwrap_or_else(|_| panic!("row {number}: {table}"))
+        };
+        let shown: String = tables.split('`').skip(1).step_by(2).map(text_of).collect();
+        for code in &codes {
+            assert!(shown.contains(&format!("\"{code}\"")), "row {number}: {code} is in no table named");
+        }
+    }
+    assert_eq!(numbers, (1..=55).collect::<Vec<u8>>());
+}
