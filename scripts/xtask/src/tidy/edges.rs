@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("vouchsafe-bundle", &["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog"]),
     ("vouchsafe-client", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
     ("vouchsafe-cli", &["vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    ("vouchsafe-measure", &["vouchsafe-verifier"]),
     ("vouchsafe-platform", &["vouchsafe-verifier"]),
     ("vouchsafe-engine", &[]),
     (
