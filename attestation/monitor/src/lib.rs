@@ -1,1 +1,55 @@
-//! A monitor for transparency logs.
+//! A monitor for transparency logs: re-verifies everything in a log and measures the trust gap.
+//!
+//! - [`Monitor`]: one look at the log after the other. It recomputes every root from the entries,
+//!   verifies every leaf under its boot's key, judges each boot's evidence, follows `seq` and
+//!   `previous`, and names what is wrong as a [`Violation`].
+//! - [`Equivocation`]: two checkpoints that contradict each other, as a file that proves it to anyone.
+//! - [`State`], [`Store`]: what survives a restart.
+//! - [`gap`]: how long after an answer everybody can see that it was given.
+//! - [`status`], [`metrics`]: the same for people and for Prometheus.
+//!
+//! The formats of the log belong to `vouchsafe-translog`, those of its leaves to `vouchsafe-receipt`,
+//! and what a boot must satisfy to `vouchsafe-bundle`'s policies. Time is an argument of each look.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+mod appraise;
+pub mod canary;
+mod chain;
+mod compare;
+mod equivocation;
+mod error;
+mod files;
+pub mod gap;
+mod histogram;
+mod leaf;
+mod ledger;
+pub mod metrics;
+mod mirror;
+mod monitor;
+mod source;
+mod state;
+pub mod status;
+mod violation;
+mod webhook;
+
+pub use appraise::{Accepted, Appraise, Refused};
+pub use chain::Chain;
+pub use equivocation::{Equivocation, EquivocationFile, NotProved};
+pub use error::Error;
+pub use histogram::Histogram;
+pub use mirror::Mirror;
+pub use monitor::{Monitor, Parts, Report};
+pub use source::{Fetch, FolderSource, HttpSource, Source};
+pub use state::{Alarm, Appraisal, Boot, Seen, State, Store, Witness};
+pub use violation::Violation;
+pub use webhook::Webhook;

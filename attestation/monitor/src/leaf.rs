@@ -1,0 +1,78 @@
+//! One leaf, verified under its boot's key. Pure, so that all cores can do it.
+
+use std::collections::BTreeMap;
+
+use vouchsafe_receipt::{
+    Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf, LeafType, ReceiptKey, ReceiptPayload,
+    VerifiedReceipt,
+};
+use vouchsafe_translog::merkle;
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Hex;
+
+use crate::Violation;
+
+/// The keys of boots: `None` for one whose statement is not to be had.
+pub(crate) type Keys = BTreeMap<[u8; 32], Option<ReceiptKey>>;
+
+/// A leaf that was looked at.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) index: u64,
+    pub(crate) hash: [u8; 32],
+    pub(crate) kind: Option<LeafType>,
+    pub(crate) boot: Hex<32>,
+    pub(crate) found: Found,
+}
+
+/// What a leaf turned out to be.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Receipt(ReceiptPayload),
+    Epoch(EpochRecord),
+    Endorsements(EndorsementsRecord),
+    Word(Heartbeat, bool),
+    /// Dealt with before its batch: a boot's record makes the key known.
+    Boot,
+    /// Of a boot whose key is not to be had, for which there is an alarm already.
+    Unverifiable,
+    Wrong(Violation),
+}
+
+/// Verifies the leaf at `index` of the log.
+pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
+    let hash = merkle::leaf_hash(bytes, &Ring);
+    let leaf = match Leaf::parse(bytes) {
+        Ok(leaf) => leaf,
+        Err(error) => {
+            let found = Found::Wrong(Violation::LeafMalformed { index, why: error.to_string() });
+            return Looked { index, hash, kind: None, boot: Hex([0; 32]), found };
+        }
+    };
+    let boot = Hex(leaf.boot());
+    let found = match (&leaf, keys.get(&boot.0)) {
+        (Leaf::Boot(_), Some(_)) => Found::Boot,
+        (_, None) => Found::Wrong(Violation::BootUnknown { index, boot }),
+        (Leaf::Endorsements(record), Some(_)) => Found::Endorsements(record.clone()),
+        (_, Some(None)) => Found::Unverifiable,
+        (leaf, Some(Some(key))) => verify(leaf, key).unwrap_or_else(|error| {
+            Found::Wrong(Violation::LeafSignature { index, boot, why: error.to_string() })
+        }),
+    };
+    Looked { index, hash, kind: Some(leaf.leaf_type()), boot, found }
+}
+
+fn verify(leaf: &Leaf, key: &ReceiptKey) -> Result<Found, vouchsafe_receipt::Error> {
+    Ok(match leaf {
+        Leaf::Receipt(signed) => {
+            Found::Receipt(VerifiedReceipt::verify(signed.envelope(), key, &Ring)?.payload().clone())
+        }
+        Leaf::Epoch(signed) => Found::Epoch(EpochRecord::verify(signed.envelope(), key, &Ring)?),
+        Leaf::Heartbeat(signed) => Found::Word(Heartbeat::verify(signed.envelope(), key, &Ring)?, false),
+        Leaf::Close(signed) => {
+            let Close(word) = Close::verify(signed.envelope(), key, &Ring)?;
+            Found::Word(word, true)
+        }
+        _ => Found::Unverifiable,
+    })
+}

@@ -1,0 +1,309 @@
+//! What each entry of the log changes in what is known: boots, chains, epochs, trees that were named.
+
+use vouchsafe_receipt::{
+    AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, Leaf, LeafType,
+    ReceiptKey, Settlement, records,
+};
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
+use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
+use vouchsafe_verifier::{Endorsements, UnixSeconds};
+
+use crate::appraise::Appraise;
+use crate::chain::Chain;
+use crate::files;
+use crate::leaf::{Found, Keys, Looked};
+use crate::mirror::Mirror;
+use crate::source::Source;
+use crate::state::{Appraisal, Boot, Named, State};
+use crate::{Error, Violation};
+
+/// Trees that were named and wait to be looked up.
+const NAMED_MAX: usize = 1 << 20;
+/// How long endorsements may come after their boot, in seconds of witness time.
+const ENDORSEMENTS_SECONDS_MAX: u64 = 60;
+
+/// One reading of the log up to a checkpoint.
+pub(crate) struct Ledger<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) appraise: &'a dyn Appraise,
+    /// Witness time of the checkpoint that is being read; its own clock's where the quorum is missing.
+    pub(crate) time: u64,
+    /// Whether the log was up to date before, so that times of entries mean something.
+    pub(crate) tailing: bool,
+    /// Where a copy of the log goes.
+    pub(crate) mirror: Option<&'a Mirror>,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Ledger<'_> {
+    /// The keys of all boots known so far.
+    pub(crate) fn keys(state: &State) -> Keys {
+        let key = |boot: &Boot| ReceiptKey::from_spki(&boot.receipt_key.as_ref()?.0, &Ring).ok();
+        state.boots.values().map(|boot| (boot.chain.boot().0, key(boot))).collect()
+    }
+
+    /// Makes the boots of a batch known before its other leaves are verified.
+    pub(crate) fn boots(
+        &mut self,
+        state: &mut State,
+        keys: &mut Keys,
+        start: u64,
+        leaves: &[Vec<u8>],
+    ) -> Result<(), Error> {
+        for (index, bytes) in (start..).zip(leaves) {
+            if bytes.first() != Some(&LeafType::Boot.byte()) {
+                continue;
+            }
+            // What is malformed is named when all leaves are looked at.
+            let Ok(Leaf::Boot(signed)) = Leaf::parse(bytes) else { continue };
+            let Ok(record) = serde_json::from_slice::<BootRecord>(signed.envelope().unverified_payload())
+            else {
+                continue;
+            };
+            if state.boots.contains_key(&record.boot.to_string()) {
+                continue;
+            }
+            let statement = self.blob(index, &record.statement)?.and_then(|bytes| {
+                BootStatement::parse(&bytes, &Ring)
+                    .map_err(|error| self.wrong_blob(index, record.statement, error.to_string()))
+                    .ok()
+            });
+            let key = statement.as_ref().and_then(|statement| statement.receipt_key(&Ring).ok());
+            if let Some(key) = &key
+                && let Err(error) = BootRecord::verify(signed.envelope(), key, &Ring)
+            {
+                let why = error.to_string();
+                self.violations.push(Violation::LeafSignature { index, boot: record.boot, why });
+                continue;
+            }
+            keys.insert(record.boot.0, key);
+            state.boots.insert(record.boot.to_string(), self.boot(index, &record, statement));
+        }
+        Ok(())
+    }
+
+    /// Takes one looked-at leaf into account.
+    pub(crate) fn apply(&mut self, state: &mut State, looked: Looked) -> Result<(), Error> {
+        let Looked { index, hash, kind, boot: id, found } = looked;
+        let name = kind.map_or("malformed", LeafType::as_str);
+        let count = state.leaves.entry(name.into()).or_default();
+        *count = count.saturating_add(1);
+        if let Found::Wrong(violation) = found {
+            self.violations.push(violation);
+            return Ok(());
+        }
+        let Some(boot) = state.boots.get_mut(&id.to_string()) else { return Ok(()) };
+        boot.last_time = boot.last_time.max(self.time);
+        let mut named = None;
+        match found {
+            Found::Receipt(receipt) => {
+                self.violations.extend(boot.chain.receipt(index, Hex(hash), &receipt));
+                let due = receipt.settle_by.unwrap_or(self.time.saturating_add(ENDORSEMENTS_SECONDS_MAX));
+                Self::of_epoch(boot, index, receipt.epoch, due);
+                named = receipt.checkpoint;
+                if self.tailing {
+                    let seconds = self.time.saturating_sub(receipt.unattested_time);
+                    state.gap.slot(self.time).log.add(seconds.saturating_mul(1000));
+                }
+            }
+            Found::Word(word, closing) => {
+                let bound = boot.bound_s;
+                self.violations.extend(boot.chain.word(index, &word, closing, bound));
+                let due = word.checkpoint.time.saturating_add(bound.unwrap_or(ENDORSEMENTS_SECONDS_MAX));
+                Self::of_epoch(boot, index, word.epoch, due);
+                named = Some(word.checkpoint);
+            }
+            Found::Epoch(record) => {
+                boot.epoch = boot.epoch.max(Some(record.epoch));
+                boot.epochs_missing.remove(&record.epoch);
+                let endorsements = boot.endorsements;
+                self.epoch(index, &record, endorsements)?;
+            }
+            Found::Endorsements(record) => boot.endorsements = Some(record.endorsements),
+            Found::Boot | Found::Unverifiable | Found::Wrong(_) => {}
+        }
+        if let Some(checkpoint) = named {
+            // A boot is at least as old as the trees its entries name.
+            boot.first_time = boot.first_time.min(checkpoint.time);
+            self.named(state, index, id, checkpoint);
+        }
+        Ok(())
+    }
+
+    /// Judges the boots whose endorsements have come, or have had their time.
+    pub(crate) fn appraise(&mut self, state: &mut State) -> Result<(), Error> {
+        let ids: Vec<String> = state
+            .boots
+            .iter()
+            .filter(|(_, boot)| boot.appraisal.is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            let Some(boot) = state.boots.get(&id) else { continue };
+            let (index, (statement, evidence)) = (boot.index, boot.blobs);
+            let overdue = boot.first_time.saturating_add(ENDORSEMENTS_SECONDS_MAX) < self.time;
+            let endorsed = boot.endorsements;
+            let attested = self.attested(index, &statement, &evidence)?;
+            let endorsements = self.endorsements(index, endorsed)?;
+            let judged = match &attested {
+                None => Some(Appraisal::Refused("blob_missing".into())),
+                Some(attested) => {
+                    match self.appraise.boot(attested, endorsements.as_ref(), UnixSeconds(self.time)) {
+                        Ok(accepted) => Some(Appraisal::Accepted(accepted)),
+                        Err(_) if endorsed.is_none() && !overdue => None,
+                        Err(refused) => {
+                            self.violations.push(Violation::BootRefused {
+                                index,
+                                boot: Hex(Self::id(&id)),
+                                why_code: refused.code.clone(),
+                                why: refused.why,
+                            });
+                            Some(Appraisal::Refused(refused.code))
+                        }
+                    }
+                }
+            };
+            if let Some(boot) = state.boots.get_mut(&id) {
+                boot.appraisal = judged;
+            }
+        }
+        Ok(())
+    }
+
+    fn boot(&self, index: u64, record: &BootRecord, statement: Option<BootStatement>) -> Boot {
+        let bound_s = statement.as_ref().and_then(|statement| match &statement.settlement {
+            Settlement::Log(log) => Some(log.bound_s),
+            _ => None,
+        });
+        let models = statement.iter().flat_map(|statement| &statement.models);
+        Boot {
+            index,
+            blobs: (record.statement, record.evidence),
+            endorsements: None,
+            appraisal: None,
+            models: models.map(|model| model.name.clone()).collect(),
+            operator: statement.as_ref().and_then(|statement| statement.operator.clone()),
+            receipt_key: statement.map(|statement| Base64(statement.keys.receipt.0)),
+            bound_s,
+            chain: Chain::new(record.boot),
+            epoch: None,
+            epochs_missing: Default::default(),
+            first_time: self.time,
+            last_time: self.time,
+        }
+    }
+
+    /// Notes an epoch whose record has not come.
+    fn of_epoch(boot: &mut Boot, index: u64, epoch: u64, due: u64) {
+        if boot.epoch.is_none_or(|newest| newest < epoch) {
+            boot.epochs_missing.entry(epoch).or_insert((index, due));
+        }
+    }
+
+    /// Judges an epoch's evidence.
+    fn epoch(&mut self, index: u64, record: &EpochRecord, endorsed: Option<Hex<32>>) -> Result<(), Error> {
+        let Some(attested) = self.attested(index, &record.statement, &record.evidence)? else {
+            return Ok(());
+        };
+        if let Err(error) = EpochStatement::parse(&attested.statement.0) {
+            self.wrong_blob(index, record.statement, error.to_string());
+            return Ok(());
+        }
+        let endorsements = self.endorsements(index, endorsed)?;
+        let judged = self.appraise.epoch(&attested, endorsements.as_ref(), UnixSeconds(self.time));
+        if let Err(refused) = judged {
+            self.violations.push(Violation::BootRefused {
+                index,
+                boot: record.boot,
+                why_code: refused.code,
+                why: format!("epoch {}: {}", record.epoch, refused.why),
+            });
+        }
+        Ok(())
+    }
+
+    fn named(&self, state: &mut State, index: u64, boot: Hex<32>, checkpoint: CheckpointRef) {
+        let CheckpointRef { size, root, .. } = checkpoint;
+        if state.trees.get(&size) == Some(&root) || state.named.len() >= NAMED_MAX {
+            return;
+        }
+        let others = state.named.entry(size).or_default();
+        // One root is right at most: two of a size show whatever is wrong.
+        if others.len() < 2 && others.iter().all(|named| named.root != root) {
+            others.push(Named { root, index, boot });
+        }
+    }
+
+    fn attested(
+        &mut self,
+        index: u64,
+        statement: &Hex<32>,
+        evidence: &Hex<32>,
+    ) -> Result<Option<AttestedStatement>, Error> {
+        let (Some(statement), Some(bytes)) = (self.blob(index, statement)?, self.blob(index, evidence)?)
+        else {
+            return Ok(None);
+        };
+        match records::parse_evidence_blob(&bytes) {
+            Ok(evidence) => Ok(Some(AttestedStatement { statement: Base64(statement), evidence })),
+            Err(error) => {
+                self.wrong_blob(index, *evidence, error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn endorsements(&mut self, index: u64, digest: Option<Hex<32>>) -> Result<Option<Endorsements>, Error> {
+        let Some(digest) = digest else { return Ok(None) };
+        let Some(bytes) = self.blob(index, &digest)? else { return Ok(None) };
+        match records::parse_endorsements_blob(&bytes) {
+            Ok(endorsements) => Ok(Some(endorsements)),
+            Err(error) => {
+                self.wrong_blob(index, digest, error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// A blob that a record names, if the log serves it and it is that one.
+    fn blob(&mut self, index: u64, digest: &Hex<32>) -> Result<Option<Vec<u8>>, Error> {
+        match files::blob(self.source, &digest.0)? {
+            None => self.wrong_blob(index, *digest, "missing".into()),
+            Some(bytes) if Ring.sha256(&bytes) != digest.0 => {
+                self.wrong_blob(index, *digest, format!("another one: {}", to_hex(&Ring.sha256(&bytes))));
+            }
+            Some(bytes) => {
+                if let Some(mirror) = self.mirror {
+                    mirror.blob(&digest.0, &bytes)?;
+                }
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    fn wrong_blob(&mut self, index: u64, digest: Hex<32>, problem: String) {
+        self.violations.push(Violation::Blob { index, digest, problem });
+    }
+
+    fn id(hex: &str) -> [u8; 32] {
+        vouchsafe_verifier::encoding::from_hex(hex).unwrap_or_default()
+    }
+}
+
+/// What was due before the witness time of a checkpoint whose tree was read whole, and is not there.
+pub(crate) fn settle(state: &mut State, size: u64, time: u64) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for boot in state.boots.values_mut() {
+        violations.extend(boot.chain.settle(size, time));
+        let id = boot.chain.boot();
+        boot.epochs_missing.retain(|epoch, (index, due)| {
+            let late = *due < time;
+            if late {
+                violations.push(Violation::EpochMissing { index: *index, boot: id, epoch: *epoch, time });
+            }
+            !late
+        });
+    }
+    violations
+}

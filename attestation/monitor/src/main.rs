@@ -1,0 +1,296 @@
+//! The program `vouchsafe-monitor`.
+//!
+//! Exit status: 0 when everything that was looked at is in order, 10 when there is a violation, 20 when
+//! the log could not be looked at, 30 when what was given is unusable (a policy, a key, a state of
+//! another log, a file that proves nothing), 2 for wrong usage, 1 for a failure of this machine. A
+//! monitor that keeps watching alerts on violations and ends with these when it is asked to stop.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use vouchsafe_bundle::Policy;
+use vouchsafe_monitor::canary::Canary;
+use vouchsafe_monitor::gap::{Probes, unix_ms};
+use vouchsafe_monitor::{
+    Equivocation, Error, FolderSource, HttpSource, Mirror, Monitor, Parts, Report, Source, Store, Webhook,
+    status,
+};
+use vouchsafe_translog::TrustedLog;
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::to_hex;
+
+/// Entries from which on a catch-up shows its progress.
+const PROGRESS_ENTRIES_MIN: u64 = 10_000;
+
+/// Watches a transparency log: re-verifies everything in it and measures the trust gap.
+#[derive(Parser)]
+#[command(name = "vouchsafe-monitor", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Verify a log, once or for as long as it runs.
+    Run(Box<Run>),
+    /// Verify a proof of equivocation, offline.
+    CheckEquivocation {
+        /// The file, as a monitor keeps it under its state folder.
+        file: PathBuf,
+        /// The key that the log is known to have.
+        #[arg(long, value_name = "VKEY")]
+        key: Option<String>,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// The log's URL, or a folder with its files.
+    #[arg(long, value_name = "URL")]
+    log: String,
+    /// The log's verifier key.
+    #[arg(long, value_name = "VKEY")]
+    key: String,
+    /// A witness's verifier key; give each one.
+    #[arg(long, value_name = "VKEY", required = true)]
+    witness: Vec<String>,
+    /// How many of the witnesses must have cosigned.
+    #[arg(long, value_name = "COUNT")]
+    quorum: usize,
+    /// The policy that boots must satisfy.
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Folder for what is remembered, and for evidence; made where missing.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Look once and end.
+    #[arg(long)]
+    once: bool,
+    /// Milliseconds between two looks at the log: the precision of the probes.
+    #[arg(long, value_name = "MS", default_value_t = 250)]
+    poll_ms: u64,
+    /// Longest time, in seconds, without a newer checkpoint; 0 for any.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    stale_max: u64,
+    /// Write the status page and metrics.prom here.
+    #[arg(long, value_name = "DIR")]
+    status: Option<PathBuf>,
+    /// Keep a full verified copy of the log here, which any web server can serve.
+    #[arg(long, value_name = "DIR")]
+    mirror: Option<PathBuf>,
+    /// Compare checkpoints with another view: another monitor's copy, or WITNESS/ORIGIN_SHA256. May be
+    /// given several times.
+    #[arg(long, value_name = "URL")]
+    compare: Vec<String>,
+    /// A receipt that the log must hold; the whole log is read again for it. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    receipt: Vec<PathBuf>,
+    /// Ask the enclave behind this address now and then, and time how long its receipts take.
+    #[arg(long, value_name = "HOST:PORT", requires = "canary_model")]
+    canary: Option<String>,
+    /// The model to ask.
+    #[arg(long, value_name = "NAME")]
+    canary_model: Option<String>,
+    /// Seconds between two such questions.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    canary_interval: u64,
+    /// Post each violation here as JSON.
+    #[arg(long, value_name = "URL")]
+    alert_webhook: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => self::run(&run),
+        Command::CheckEquivocation { file, key } => check_equivocation(&file, key.as_deref()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("vouchsafe-monitor: {error} ({})", error.code());
+        ExitCode::from(error.exit_code())
+    })
+}
+
+fn check_equivocation(path: &Path, key: Option<&str>) -> Result<ExitCode, Error> {
+    let json = read(path)?;
+    let malformed = |problem: String| Error::Malformed { path: path.into(), problem };
+    let proved = Equivocation::verify(&json, &Ring).map_err(|error| malformed(error.to_string()))?;
+    let log = proved.log().to_string();
+    if key.is_some_and(|key| key != log) {
+        return Err(malformed(format!("it is of the log {log}")));
+    }
+    let (first, second) = (proved.first().checkpoint(), proved.second().checkpoint());
+    println!("proved: the log {log} signed two trees that contradict each other");
+    println!("  size {} with root {}", first.size(), to_hex(first.root()));
+    println!("  size {} with root {}", second.size(), to_hex(second.root()));
+    println!("  whose first {} entries have the root {}", first.size(), to_hex(proved.found()));
+    if key.is_none() {
+        println!("compare the key with the one that you know of this log");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(run: &Run) -> Result<ExitCode, Error> {
+    let policy = Policy::parse(&read(&run.policy)?)
+        .map_err(|error| Error::Malformed { path: run.policy.clone(), problem: error.to_string() })?;
+    let trusted = TrustedLog::parse(&run.key, &run.witness, run.quorum, &Ring)?;
+    let origin = trusted.log().to_string();
+    let probes = Arc::new(Probes::default());
+    let mut monitor = Monitor::new(Parts {
+        trusted,
+        source: source(&run.log),
+        appraise: Box::new(policy.clone()),
+        store: Store::open(&run.state)?,
+        mirror: run.mirror.as_ref().map(Mirror::new),
+        probes: Arc::clone(&probes),
+        stale_s_max: Some(run.stale_max).filter(|seconds| *seconds > 0),
+        progress: progress(),
+    })?;
+    for path in &run.receipt {
+        monitor.hold(path, &read(path)?)?;
+    }
+    let others: Vec<Box<dyn Source>> = run.compare.iter().map(|url| source(url)).collect();
+    let watch = Watch { run, log: origin, others, webhook: run.alert_webhook.as_deref().map(Webhook::new) };
+    watch.report(&monitor.scan(unix_ms() / 1000)?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let _runtime = background(run, policy, probes, &stop)?;
+    watch.all(&mut monitor, &stop)?;
+    Ok(ExitCode::from(if monitor.state().alarms().is_empty() { 0 } else { 10 }))
+}
+
+/// What is done with each look.
+struct Watch<'a> {
+    run: &'a Run,
+    log: String,
+    others: Vec<Box<dyn Source>>,
+    webhook: Option<Webhook>,
+}
+
+impl Watch<'_> {
+    /// Looks once, or until asked to stop.
+    fn all(&self, monitor: &mut Monitor, stop: &AtomicBool) -> Result<(), Error> {
+        loop {
+            let looked = self.once(monitor);
+            if let Some(folder) = &self.run.status {
+                status::write(folder, monitor, &self.run.log, unix_ms() / 1000)?;
+            }
+            match looked {
+                Err(error) if self.run.once => return Err(error),
+                // A log out of reach is asked again; how old its newest checkpoint gets is watched.
+                Err(error @ Error::Unreachable { .. }) => eprintln!("vouchsafe-monitor: {error}"),
+                other => other?,
+            }
+            if self.run.once || stop.load(Relaxed) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(self.run.poll_ms.max(50)));
+        }
+    }
+
+    fn once(&self, monitor: &mut Monitor) -> Result<(), Error> {
+        self.report(&monitor.poll(unix_ms())?);
+        for other in &self.others {
+            self.report(&monitor.compare(&**other, unix_ms() / 1000)?);
+        }
+        Ok(())
+    }
+
+    /// Tells people and the webhook.
+    fn report(&self, report: &Report) {
+        for violation in &report.violations {
+            eprintln!("VIOLATION {}: {violation}", violation.code());
+            let posted = self
+                .webhook
+                .as_ref()
+                .map_or(Ok(()), |webhook| webhook.post(&self.log, violation, unix_ms() / 1000));
+            if let Err(error) = posted {
+                eprintln!("vouchsafe-monitor: the alert did not go out: {error}");
+            }
+        }
+    }
+}
+
+/// Signals and probes, beside the looking.
+fn background(
+    run: &Run,
+    policy: Policy,
+    probes: Arc<Probes>,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<tokio::runtime::Runtime>, Error> {
+    if run.once {
+        return Ok(None);
+    }
+    let failed = |problem| Error::Io { path: "runtime".into(), problem };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(failed)?;
+    let stop = Arc::clone(stop);
+    runtime.spawn(async move {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = async {
+                match &mut terminate {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => {}
+        }
+        stop.store(true, Relaxed);
+    });
+    if let (Some(address), Some(model)) = (&run.canary, &run.canary_model) {
+        let interval = Duration::from_secs(run.canary_interval.max(1));
+        let canary = Canary { address: address.clone(), model: model.clone(), policy, interval };
+        runtime.spawn(async move {
+            if let Err(error) = canary.run(probes).await {
+                eprintln!("vouchsafe-monitor: no probes: {error} ({})", error.code());
+            }
+        });
+    }
+    Ok(Some(runtime))
+}
+
+/// A URL, or a folder.
+fn source(name: &str) -> Box<dyn Source> {
+    match name.starts_with("http://") || name.starts_with("https://") {
+        true => Box::new(HttpSource::new(name)),
+        false => Box::new(FolderSource::new(name)),
+    }
+}
+
+/// A bar on standard error for catch-ups that take a while.
+fn progress() -> Box<dyn Fn(u64, u64) + Send + Sync> {
+    let bar = ProgressBar::hidden();
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:32} {human_pos}/{human_len} entries, {per_sec}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let shown = AtomicBool::new(false);
+    Box::new(move |read, all| {
+        if read >= all {
+            if shown.swap(false, Relaxed) {
+                bar.finish_and_clear();
+                bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+            }
+            return;
+        }
+        if all.saturating_sub(read) >= PROGRESS_ENTRIES_MIN && !shown.swap(true, Relaxed) {
+            bar.reset();
+            bar.set_position(read);
+            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+        }
+        bar.set_length(all);
+        bar.set_position(read);
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    // A file that was named and cannot be read is unusable input.
+    std::fs::read(path)
+        .map_err(|problem| Error::Malformed { path: path.into(), problem: problem.to_string() })
+}

@@ -1,0 +1,124 @@
+//! Where a log's files come from: over HTTP, or from a folder.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a file did not come.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fetch {
+    /// The server says that there is none.
+    #[error("it is not there")]
+    Missing,
+    /// It is longer than any such file.
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    /// No answer, or one that says nothing about the file.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A log's files by their path below its URL. What comes is not trusted.
+pub trait Source: Send + Sync {
+    /// The bytes of a file of at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`Fetch`].
+    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Fetch>;
+
+    /// The URL or folder, for people.
+    fn name(&self) -> String;
+}
+
+/// A log over HTTP or HTTPS.
+#[derive(Debug, Clone)]
+pub struct HttpSource {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl HttpSource {
+    /// The log below `url`.
+    pub fn new(url: &str) -> Self {
+        Self { base: url.trim_end_matches('/').into(), agent: agent() }
+    }
+}
+
+/// An HTTP client that verifies servers as the operating system does.
+pub(crate) fn agent() -> ureq::Agent {
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .max_redirects(3)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .build()
+        .into()
+}
+
+impl Source for HttpSource {
+    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Fetch> {
+        let failed = |error: ureq::Error| Fetch::Failed(error.to_string());
+        let mut response = self.agent.get(format!("{}/{path}", self.base)).call().map_err(failed)?;
+        match response.status().as_u16() {
+            200 => {}
+            404 | 410 => return Err(Fetch::Missing),
+            status => return Err(Fetch::Failed(format!("HTTP status {status}"))),
+        }
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        response
+            .body_mut()
+            .as_reader()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Fetch::Failed(error.to_string()))?;
+        if bytes.len() > bytes_max {
+            return Err(Fetch::TooLong(bytes_max));
+        }
+        Ok(bytes)
+    }
+
+    fn name(&self) -> String {
+        self.base.clone()
+    }
+}
+
+/// A log's files in a folder: a mirror, or the log's own.
+#[derive(Debug, Clone)]
+pub struct FolderSource {
+    folder: PathBuf,
+}
+
+impl FolderSource {
+    /// The files below `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+}
+
+impl Source for FolderSource {
+    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Fetch> {
+        let file = std::fs::File::open(self.folder.join(path)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Fetch::Missing,
+            _ => Fetch::Failed(error.to_string()),
+        })?;
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(limit).read_to_end(&mut bytes).map_err(|error| Fetch::Failed(error.to_string()))?;
+        if bytes.len() > bytes_max {
+            return Err(Fetch::TooLong(bytes_max));
+        }
+        Ok(bytes)
+    }
+
+    fn name(&self) -> String {
+        self.folder.display().to_string()
+    }
+}

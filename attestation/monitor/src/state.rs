@@ -1,0 +1,322 @@
+//! What the monitor remembers: how far it has verified, each boot's chain, alarms and figures.
+//!
+//! One JSON file, replaced atomically. What was read of a checkpoint that is not confirmed yet lies in
+//! a second one, so that a long catch-up resumes where it stopped and is discarded whole if the
+//! checkpoint's root does not come out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_translog::Frontier;
+use vouchsafe_verifier::encoding::{Base64, Hex};
+use vouchsafe_verifier::strict_json::{self, Limits};
+
+use crate::appraise::Accepted;
+use crate::chain::Chain;
+use crate::gap::Gap;
+use crate::{Error, Violation};
+
+const LIMITS: Limits = Limits { bytes_max: 1 << 30, depth_max: 24 };
+const VERSION: u64 = 1;
+const CONFIRMED: &str = "state.json";
+const UNCONFIRMED: &str = "progress.json";
+/// Alarms kept. What comes after is counted.
+const ALARMS_MAX: usize = 1000;
+
+/// Everything that is remembered between runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    version: u64,
+    /// The log's verifier key.
+    pub(crate) log: String,
+    /// The newest checkpoint whose tree was verified, with its note; `None` before the first.
+    pub(crate) checkpoint: Option<Seen>,
+    size: u64,
+    roots: Vec<Hex<32>>,
+    /// The note of the checkpoint that is being read, in the second file.
+    pub(crate) target: Option<String>,
+    /// Boots by their id.
+    pub(crate) boots: BTreeMap<String, Boot>,
+    /// Entries by their type.
+    pub(crate) leaves: BTreeMap<String, u64>,
+    /// Trees that enclaves named and that are known to be this log's, newest last.
+    pub(crate) trees: BTreeMap<u64, Hex<32>>,
+    /// Trees that enclaves named and that were not looked up yet.
+    pub(crate) named: BTreeMap<u64, Vec<Named>>,
+    /// What went wrong, oldest first.
+    pub(crate) alarms: Vec<Alarm>,
+    /// Alarms that did not fit.
+    pub(crate) alarms_dropped: u64,
+    /// Witnesses by name.
+    pub(crate) witnesses: BTreeMap<String, Witness>,
+    /// Checkpoints that were verified.
+    pub(crate) checkpoints: u64,
+    /// What was measured.
+    pub(crate) gap: Gap,
+}
+
+/// A checkpoint that was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The note as it was published.
+    pub note: String,
+    /// Leaves in the tree.
+    pub size: u64,
+    /// The tree's root.
+    pub root: Hex<32>,
+    /// Witness time in Unix seconds; `None` where the quorum was missing.
+    pub time: Option<u64>,
+    /// When this monitor had verified it, in Unix milliseconds by its own clock.
+    pub audited_ms: u64,
+}
+
+/// The tree that a receipt or record names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Named {
+    /// The root it names.
+    pub root: Hex<32>,
+    /// The entry that names it.
+    pub index: u64,
+    /// That entry's boot.
+    pub boot: Hex<32>,
+}
+
+/// A boot in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// Index of its record.
+    pub index: u64,
+    /// SPKI of its receipt key; `None` where its statement is not to be had.
+    pub receipt_key: Option<Base64>,
+    /// The digests in its record: statement and evidence.
+    pub blobs: (Hex<32>, Hex<32>),
+    /// The digest of endorsements in the log, if any came.
+    pub endorsements: Option<Hex<32>>,
+    /// What the policy says of it; `None` while endorsements may still come.
+    pub appraisal: Option<Appraisal>,
+    /// Who runs it, by its statement.
+    pub operator: Option<String>,
+    /// The models that it serves.
+    pub models: Vec<String>,
+    /// Its promise in seconds.
+    pub bound_s: Option<u64>,
+    /// Its receipts.
+    pub chain: Chain,
+    /// The newest epoch with a record.
+    pub epoch: Option<u64>,
+    /// The first entry of each epoch without a record, and when its record was due.
+    pub epochs_missing: BTreeMap<u64, (u64, u64)>,
+    /// Witness time when its record, and its newest entry, were seen.
+    pub first_time: u64,
+    /// Witness time when its newest entry was seen.
+    pub last_time: u64,
+}
+
+/// What the policy says of a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Appraisal {
+    /// It satisfies the policy.
+    Accepted(Accepted),
+    /// It does not; the code.
+    Refused(String),
+}
+
+/// A violation and when it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    /// When, in Unix seconds by the monitor's clock.
+    pub seen: u64,
+    /// What.
+    pub violation: Violation,
+}
+
+/// What a witness did lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// Checkpoints that it cosigned, of those seen.
+    pub cosigned: u64,
+    /// Checkpoints seen since it is watched.
+    pub seen: u64,
+    /// The time of its newest cosignature.
+    pub time: Option<u64>,
+}
+
+impl State {
+    /// Nothing is known of the log with this verifier key.
+    pub fn new(log: &str) -> Self {
+        Self {
+            version: VERSION,
+            log: log.into(),
+            checkpoint: None,
+            size: 0,
+            roots: Vec::new(),
+            target: None,
+            boots: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            trees: BTreeMap::new(),
+            named: BTreeMap::new(),
+            alarms: Vec::new(),
+            alarms_dropped: 0,
+            witnesses: BTreeMap::new(),
+            checkpoints: 0,
+            gap: Gap::default(),
+        }
+    }
+
+    /// The tree as far as it was read.
+    pub fn frontier(&self) -> Option<Frontier> {
+        Frontier::resume(self.size, self.roots.iter().map(|root| root.0).collect())
+    }
+
+    /// How many leaves were read.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn set_frontier(&mut self, frontier: &Frontier) {
+        self.size = frontier.size();
+        self.roots = frontier.roots().iter().map(|root| Hex(*root)).collect();
+    }
+
+    /// The newest checkpoint whose tree was verified.
+    pub fn checkpoint(&self) -> Option<&Seen> {
+        self.checkpoint.as_ref()
+    }
+
+    /// What went wrong so far, oldest first.
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
+
+    /// Boots by their id in hexadecimal.
+    pub fn boots(&self) -> &BTreeMap<String, Boot> {
+        &self.boots
+    }
+
+    /// Adds an alarm, unless it is known already; whether it is new.
+    pub(crate) fn alarm(&mut self, violation: Violation, seen: u64) -> bool {
+        if self.alarms.iter().any(|alarm| alarm.violation == violation) {
+            return false;
+        }
+        if self.alarms.len() >= ALARMS_MAX {
+            self.alarms_dropped = self.alarms_dropped.saturating_add(1);
+            return false;
+        }
+        self.alarms.push(Alarm { seen, violation });
+        true
+    }
+}
+
+/// The folder of the state.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The folder, made where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(folder).map_err(|problem| Error::Io { path: folder.into(), problem })?;
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// The confirmed state, and what was read beyond it of a checkpoint that is not confirmed.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`] or [`Error::OtherLog`].
+    pub fn load(&self, log: &str) -> Result<(State, Option<State>), Error> {
+        let state = self.read(CONFIRMED, log)?.unwrap_or_else(|| State::new(log));
+        // What is unconfirmed can always be read again.
+        let progress = self.read(UNCONFIRMED, log).ok().flatten();
+        let progress = progress.filter(|progress| progress.size >= state.size && progress.target.is_some());
+        Ok((state, progress))
+    }
+
+    /// Replaces the confirmed state.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, state: &State) -> Result<(), Error> {
+        self.write(CONFIRMED, &serde_json::to_vec(state).unwrap_or_default())
+    }
+
+    /// Replaces what is unconfirmed, or removes it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save_progress(&self, progress: Option<&State>) -> Result<(), Error> {
+        match progress {
+            Some(state) => self.write(UNCONFIRMED, &serde_json::to_vec(state).unwrap_or_default()),
+            None => match fs::remove_file(self.folder.join(UNCONFIRMED)) {
+                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::Io { path: self.folder.join(UNCONFIRMED), problem })
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Keeps a piece of evidence under a name within the folder, and gives that name.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<String, Error> {
+        let name = format!("evidence/{name}");
+        self.write(&name, bytes)?;
+        Ok(name)
+    }
+
+    fn read(&self, name: &str, log: &str) -> Result<Option<State>, Error> {
+        let path = self.folder.join(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(problem) => return Err(Error::Io { path, problem }),
+        };
+        let malformed = |problem: String| Error::Malformed { path: path.clone(), problem };
+        let state: State =
+            strict_json::parse(&bytes, LIMITS).map_err(|error| malformed(error.to_string()))?;
+        if state.version != VERSION {
+            return Err(malformed(format!("version {}, where {VERSION} is known", state.version)));
+        }
+        if state.log != log {
+            return Err(Error::OtherLog { path, found: state.log, expected: log.into() });
+        }
+        if state.frontier().is_none() {
+            return Err(malformed("its tree has another number of roots than its size".into()));
+        }
+        Ok(Some(state))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        replace(&self.folder.join(name), bytes)
+    }
+}
+
+/// Writes a file such that readers see the old one or the new one, and a crash leaves one of both.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let io = |problem| Error::Io { path: path.into(), problem };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let unfinished = path.with_added_extension("new");
+    let mut file = fs::File::create(&unfinished).map_err(io)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&unfinished, path).map_err(io)?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}

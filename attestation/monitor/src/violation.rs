@@ -1,0 +1,314 @@
+//! What a log, a witness or an enclave did that it must not do.
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_verifier::encoding::Hex;
+
+/// One violation, with everything that names it. [`Violation::code`] is stable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Violation {
+    /// Two signed checkpoints of one size with different roots.
+    #[error("the log signed two trees of size {size}: {first} and {second}; proof in {file}")]
+    Equivocation {
+        /// The size of both.
+        size: u64,
+        /// One root.
+        first: Hex<32>,
+        /// The other root.
+        second: Hex<32>,
+        /// Where the proof is, within the state folder.
+        file: String,
+    },
+    /// A signed checkpoint whose tree does not begin with an earlier signed one.
+    #[error(
+        "the log rewrote its history: its tree of size {size} begins with {found} and not with {signed}, which it signed for size {prefix}; proof in {file}"
+    )]
+    HistoryRewritten {
+        /// The earlier size.
+        prefix: u64,
+        /// The root signed for it.
+        signed: Hex<32>,
+        /// The root of the same number of leaves in the later tree.
+        found: Hex<32>,
+        /// The later size.
+        size: u64,
+        /// Where the proof is, within the state folder.
+        file: String,
+    },
+    /// The log publishes a smaller checkpoint than before.
+    #[error("the log's checkpoint went back from size {from} to {to}")]
+    CheckpointRolledBack {
+        /// What it published before.
+        from: u64,
+        /// What it publishes now.
+        to: u64,
+    },
+    /// What the log publishes as its checkpoint is not signed by it.
+    #[error("the published checkpoint is not the log's: {why}")]
+    CheckpointUnsigned {
+        /// Why not.
+        why: String,
+    },
+    /// A checkpoint without cosignatures of enough trusted witnesses.
+    #[error("the checkpoint of size {size} lacks its quorum: {why}")]
+    QuorumMissing {
+        /// The checkpoint's size.
+        size: u64,
+        /// What is missing.
+        why: String,
+    },
+    /// The log has published nothing newer for too long.
+    #[error("the newest checkpoint's witness time is {time}, more than {max_s} s ago")]
+    CheckpointStale {
+        /// Its witness time, Unix seconds.
+        time: u64,
+        /// The longest time without a newer one, in seconds.
+        max_s: u64,
+    },
+    /// A file that a signed checkpoint promises is not served.
+    #[error("{path} is not served, which the tree of size {size} needs")]
+    FileMissing {
+        /// The file's path below the log's URL.
+        path: String,
+        /// The tree's size.
+        size: u64,
+    },
+    /// A tile or entry bundle is truncated, too long or malformed.
+    #[error("{path} is unusable: {why}")]
+    FileMalformed {
+        /// The file's path below the log's URL.
+        path: String,
+        /// How.
+        why: String,
+    },
+    /// An entry is not the one that the tree commits to.
+    #[error("entry {index} has the leaf hash {found}, where the tree has {expected}")]
+    EntryMismatch {
+        /// The entry's index.
+        index: u64,
+        /// The leaf hash in the tree.
+        expected: Hex<32>,
+        /// The hash of what is served.
+        found: Hex<32>,
+    },
+    /// The hash tiles do not lead to the signed root.
+    #[error("the hash tiles of the tree of size {size} do not lead to its signed root {expected}")]
+    TilesMismatch {
+        /// The tree's size.
+        size: u64,
+        /// The signed root.
+        expected: Hex<32>,
+    },
+    /// An entry that is no leaf of any kind.
+    #[error("entry {index} is no leaf: {why}")]
+    LeafMalformed {
+        /// The entry's index.
+        index: u64,
+        /// Why not.
+        why: String,
+    },
+    /// A leaf that is not signed by the boot it names.
+    #[error("entry {index} is not signed by boot {boot}: {why}")]
+    LeafSignature {
+        /// The entry's index.
+        index: u64,
+        /// The boot it names.
+        boot: Hex<32>,
+        /// What is wrong.
+        why: String,
+    },
+    /// A leaf of a boot that is not in the log before it.
+    #[error("entry {index} is of boot {boot}, of which no boot record precedes it")]
+    BootUnknown {
+        /// The entry's index.
+        index: u64,
+        /// The boot it names.
+        boot: Hex<32>,
+    },
+    /// A blob that a record names is not served, or is another one.
+    #[error("entry {index} names the blob {digest}, which is {problem}")]
+    Blob {
+        /// The entry's index.
+        index: u64,
+        /// The digest it names.
+        digest: Hex<32>,
+        /// `missing`, `another one`, or how it is malformed.
+        problem: String,
+    },
+    /// A boot whose evidence does not satisfy the policy.
+    #[error("boot {boot} at entry {index} is refused ({why_code}): {why}")]
+    BootRefused {
+        /// The entry's index.
+        index: u64,
+        /// The boot.
+        boot: Hex<32>,
+        /// The appraisal's code.
+        why_code: String,
+        /// The appraisal's words.
+        why: String,
+    },
+    /// A receipt that was signed, as later ones prove, and is not in the log in time.
+    #[error(
+        "receipt {seq} of boot {boot} is withheld{hash}: it was due at {due} and is not in the tree of size {size} at {time}",
+        hash = leaf.map(|leaf| format!(" (leaf {leaf})")).unwrap_or_default()
+    )]
+    ReceiptWithheld {
+        /// The boot.
+        boot: Hex<32>,
+        /// Its position.
+        seq: u64,
+        /// Its leaf hash, where a later record names it.
+        leaf: Option<Hex<32>>,
+        /// When it was due, Unix seconds of witness time.
+        due: u64,
+        /// The tree that lacks it.
+        size: u64,
+        /// The witness time of that tree.
+        time: u64,
+    },
+    /// Two different receipts with one position.
+    #[error("boot {boot} signed two receipts with seq {seq}: {first} and {second} (entry {index})")]
+    ReceiptForked {
+        /// The boot.
+        boot: Hex<32>,
+        /// Their position.
+        seq: u64,
+        /// The leaf hash that the chain holds.
+        first: Hex<32>,
+        /// The other one's.
+        second: Hex<32>,
+        /// The other one's index.
+        index: u64,
+    },
+    /// One receipt is in the log twice.
+    #[error("receipt {seq} of boot {boot} is in the log again at entry {index}")]
+    ReceiptRepeated {
+        /// The boot.
+        boot: Hex<32>,
+        /// Its position.
+        seq: u64,
+        /// The index of the repetition.
+        index: u64,
+    },
+    /// A receipt names another predecessor than the one in the log.
+    #[error("receipt {seq} of boot {boot} names {named} as the one before it, which is {found}")]
+    ChainBroken {
+        /// The boot.
+        boot: Hex<32>,
+        /// The position of the receipt that names it.
+        seq: u64,
+        /// What it names.
+        named: Hex<32>,
+        /// What is in the log.
+        found: Hex<32>,
+    },
+    /// A heartbeat or close record contradicts the receipts in the log.
+    #[error(
+        "entry {index} says that boot {boot} had {seq_next} receipts up to {said}, where the log has {found}"
+    )]
+    HeadMismatch {
+        /// The record's index.
+        index: u64,
+        /// The boot.
+        boot: Hex<32>,
+        /// Its count.
+        seq_next: u64,
+        /// The head it states.
+        said: Hex<32>,
+        /// The receipt's leaf hash in the log.
+        found: Hex<32>,
+    },
+    /// A receipt beyond the boot's last word.
+    #[error(
+        "receipt {seq} of boot {boot} at entry {index} is beyond its close record of {seq_next} receipts"
+    )]
+    AfterClose {
+        /// The boot.
+        boot: Hex<32>,
+        /// The receipt's position.
+        seq: u64,
+        /// Its index.
+        index: u64,
+        /// What the close record says.
+        seq_next: u64,
+    },
+    /// A receipt or record of an epoch that the log does not have.
+    #[error("entry {index} of boot {boot} is of epoch {epoch}, whose record the log lacks at {time}")]
+    EpochMissing {
+        /// The entry's index.
+        index: u64,
+        /// The boot.
+        boot: Hex<32>,
+        /// The epoch.
+        epoch: u64,
+        /// Witness time by which it was due.
+        time: u64,
+    },
+    /// A receipt that somebody holds, that was due, and that the log lacks.
+    #[error(
+        "breach of settle_by: receipt {seq} of boot {boot} (leaf {leaf}) was due at {due}; a full scan of the tree of size {size}, cosigned by the quorum at {time}, lacks it"
+    )]
+    SettleByBreached {
+        /// The boot.
+        boot: Hex<32>,
+        /// Its position.
+        seq: u64,
+        /// Its leaf hash.
+        leaf: Hex<32>,
+        /// Its `settle_by`.
+        due: u64,
+        /// The tree that was scanned.
+        size: u64,
+        /// That tree's witness time.
+        time: u64,
+    },
+    /// An enclave was shown a tree that is not this log's: a split view.
+    #[error(
+        "entry {index} of boot {boot} names the tree of size {size} with root {named}, which is {found} here: the enclave was shown another view"
+    )]
+    EnclaveOtherView {
+        /// The entry's index.
+        index: u64,
+        /// The boot.
+        boot: Hex<32>,
+        /// The size it names.
+        size: u64,
+        /// The root it names.
+        named: Hex<32>,
+        /// The root in this view.
+        found: Hex<32>,
+    },
+}
+
+impl Violation {
+    /// A stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Equivocation { .. } => "equivocation",
+            Self::HistoryRewritten { .. } => "history_rewritten",
+            Self::CheckpointRolledBack { .. } => "checkpoint_rolled_back",
+            Self::CheckpointUnsigned { .. } => "checkpoint_unsigned",
+            Self::QuorumMissing { .. } => "quorum_missing",
+            Self::CheckpointStale { .. } => "checkpoint_stale",
+            Self::FileMissing { .. } => "file_missing",
+            Self::FileMalformed { .. } => "file_malformed",
+            Self::EntryMismatch { .. } => "entry_mismatch",
+            Self::TilesMismatch { .. } => "tiles_mismatch",
+            Self::LeafMalformed { .. } => "leaf_malformed",
+            Self::LeafSignature { .. } => "leaf_signature",
+            Self::BootUnknown { .. } => "boot_unknown",
+            Self::Blob { .. } => "blob",
+            Self::BootRefused { .. } => "boot_refused",
+            Self::ReceiptWithheld { .. } => "receipt_withheld",
+            Self::ReceiptForked { .. } => "receipt_forked",
+            Self::ReceiptRepeated { .. } => "receipt_repeated",
+            Self::ChainBroken { .. } => "chain_broken",
+            Self::HeadMismatch { .. } => "head_mismatch",
+            Self::AfterClose { .. } => "after_close",
+            Self::EpochMissing { .. } => "epoch_missing",
+            Self::SettleByBreached { .. } => "settle_by_breached",
+            Self::EnclaveOtherView { .. } => "enclave_other_view",
+        }
+    }
+}

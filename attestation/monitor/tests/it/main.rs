@@ -1,0 +1,8 @@
+//! The monitor against logs that keep their word, and logs that do not.
+
+mod enclave;
+mod honest;
+mod log;
+mod lying;
+mod settling;
+mod watch;

@@ -1,0 +1,146 @@
+//! Receipts that are withheld, forked, too late, or not what they should be.
+
+use vouchsafe_monitor::Violation;
+use vouchsafe_receipt::receipt_leaf_hash;
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Hex;
+
+use crate::enclave::{BOUND, Enclave, GOOD, leaf};
+use crate::honest::followed;
+use crate::log::{Log, T, Watching, codes};
+
+#[test]
+fn a_withheld_receipt_is_named_by_the_one_after_it() {
+    let (mut log, mut enclave, mut watching) = followed(5);
+    let checkpoint = log.checkpoint();
+    let withheld = enclave.receipt(checkpoint);
+    log.add(leaf(&enclave.receipt(checkpoint)));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0], "it may still come");
+    assert_eq!(watching.monitor.state().boots().values().next().unwrap().chain.missing(), 1);
+    log.publish(checkpoint.time + BOUND + 1);
+    let report = watching.monitor.poll(log.time * 1000).unwrap();
+    let [Violation::ReceiptWithheld { seq: 5, leaf: Some(named), boot, .. }] = report.violations.as_slice()
+    else {
+        panic!("{:?}", report.violations);
+    };
+    assert_eq!((boot.0, named.0), (enclave.id, receipt_leaf_hash(&withheld, &Ring)));
+}
+
+#[test]
+fn a_withheld_tail_is_named_by_the_heartbeat() {
+    let (mut log, mut enclave, mut watching) = followed(5);
+    enclave.receipt(log.checkpoint());
+    log.add(enclave.word(log.checkpoint(), false));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    log.publish(log.time + BOUND + 1);
+    assert_eq!(watching.poll(&log), ["receipt_withheld"]);
+}
+
+#[test]
+fn a_breach_of_settle_by_needs_the_receipt_the_moment_and_the_whole_log() {
+    let (mut log, mut enclave, mut watching) = followed(300);
+    let checkpoint = log.checkpoint();
+    let receipt = enclave.receipt(checkpoint);
+    log.publish(checkpoint.time + BOUND);
+    // Held by its client before it is due: no breach yet.
+    watching.monitor.hold("receipt.json".as_ref(), &receipt.to_json()).unwrap();
+    assert_eq!(codes(&watching.monitor.scan(log.time).unwrap()), [""; 0]);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    log.publish(checkpoint.time + BOUND + 1);
+    let report = watching.monitor.poll(log.time * 1000).unwrap();
+    let expected = Hex(receipt_leaf_hash(&receipt, &Ring));
+    assert!(
+        matches!(report.violations.as_slice(), [Violation::SettleByBreached { leaf, seq: 300, .. }] if *leaf == expected),
+        "{:?}",
+        report.violations
+    );
+}
+
+#[test]
+fn a_receipt_that_is_in_the_log_is_found_by_the_scan_and_when_it_comes() {
+    let (mut log, mut enclave, mut watching) = followed(20);
+    let checkpoint = log.checkpoint();
+    let old = enclave.receipt(checkpoint);
+    log.add(leaf(&old));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    let new = enclave.receipt(checkpoint);
+    for receipt in [&old, &new] {
+        watching.monitor.hold("receipt.json".as_ref(), &receipt.to_json()).unwrap();
+    }
+    assert_eq!(watching.monitor.scan(log.time).unwrap().entries, 23);
+    log.add(leaf(&new));
+    log.publish(checkpoint.time + BOUND + 100);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    // Somebody else's receipt is nobody's breach here.
+    let stranger = Enclave::new().receipt(checkpoint);
+    watching.monitor.hold("receipt.json".as_ref(), &stranger.to_json()).unwrap();
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+}
+
+#[test]
+fn forks_repetitions_and_broken_chains_are_named() {
+    let (mut log, mut enclave, mut watching) = followed(5);
+    let checkpoint = log.checkpoint();
+    let other = enclave.receipt_with(checkpoint, |payload| payload.request = Hex([1; 32]));
+    log.add(leaf(&enclave.receipt(checkpoint)));
+    log.add(leaf(&other));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), ["receipt_forked"]);
+    let again = log.leaves[4].clone();
+    log.add(again);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), ["receipt_repeated"]);
+    let checkpoint = log.checkpoint();
+    log.add(leaf(&enclave.receipt_with(checkpoint, |payload| payload.previous = Some(Hex([3; 32])))));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), ["chain_broken"]);
+}
+
+#[test]
+fn leaves_that_nobody_could_have_put_there_are_named() {
+    let (mut log, enclave, mut watching) = followed(5);
+    let checkpoint = log.checkpoint();
+    log.add(leaf(&Enclave::new().receipt(checkpoint)));
+    log.add(b"\x07no leaf".to_vec());
+    let mut forged = leaf(&enclave.receipt_with(checkpoint, |_| {}));
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    log.add(forged);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), ["boot_unknown", "leaf_malformed", "leaf_signature"]);
+}
+
+#[test]
+fn boots_that_the_policy_refuses_and_blobs_that_are_missing_are_named() {
+    let (mut log, mut enclave) = (Log::new(), Enclave::new());
+    let mut watching = Watching::new(&log);
+    log.add_logged(&enclave.boot(b"evidence of another image"));
+    log.publish(T);
+    assert_eq!(watching.poll(&log), [""; 0], "endorsements may still come");
+    let checkpoint = log.checkpoint();
+    log.add(leaf(&enclave.receipt(checkpoint)));
+    log.publish(T + 61);
+    let report = watching.monitor.poll(log.time * 1000).unwrap();
+    assert_eq!(codes(&report), ["boot_refused", "epoch_missing"]);
+
+    let mut log = Log::new();
+    let mut watching = Watching::new(&log);
+    let boot = Enclave::new().boot(GOOD);
+    log.add(boot.leaf.clone());
+    log.publish(T);
+    assert_eq!(watching.poll(&log).first(), Some(&"blob"));
+    // Another blob under the right name is no better.
+    let mut log = Log::new();
+    let mut watching = Watching::new(&log);
+    log.add_logged(&boot);
+    let paths: Vec<String> = log.files.0.lock().unwrap().keys().cloned().collect();
+    for path in paths {
+        log.put(&path, b"{}".to_vec());
+    }
+    log.publish(T);
+    assert_eq!(watching.poll(&log).first(), Some(&"blob"));
+}
