@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_engine::EngineOptions;
-use vouchsafe_receipt::Settlement;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::strict_json::{self, Limits as JsonLimits};
 
 use crate::ServeError;
+use crate::settle::SettlementConfig;
 
 const VERSION: u64 = 1;
 const JSON: JsonLimits = JsonLimits { bytes_max: 65_535, depth_max: 8 };
@@ -27,7 +27,7 @@ pub struct Config {
     /// The operator's identity, as the boot statement repeats it.
     pub operator: Option<String>,
     /// Whether receipts settle into a log. Without one production policies refuse the enclave.
-    pub settlement: Settlement,
+    pub settlement: SettlementConfig,
     /// Seconds until an epoch ends. A new one begins when half of them are over.
     pub epoch_seconds: u64,
     /// Bounds on everything that comes from outside.
@@ -106,7 +106,7 @@ impl Default for Config {
         Self {
             version: VERSION,
             operator: None,
-            settlement: Settlement::None,
+            settlement: SettlementConfig::None,
             epoch_seconds: 3600,
             limits: Limits::default(),
             engine: EngineConfig::default(),
@@ -186,6 +186,7 @@ impl Config {
         if self.version != VERSION {
             return Err(ServeError::Config(format!("version {} is not known, {VERSION} is", self.version)));
         }
+        self.settlement.check()?;
         let limits = &self.limits;
         let positive = [
             ("epoch_seconds", usize::try_from(self.epoch_seconds).unwrap_or(usize::MAX)),

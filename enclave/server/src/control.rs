@@ -1,5 +1,5 @@
-//! The control connection: progress and receipts to the host, acknowledgements and endorsements from
-//! it.
+//! The control connection: progress, receipts and records to the host; acknowledgements, endorsements
+//! and what the log proved from it.
 //!
 //! One connection at a time; a newer one takes the place of an older, since a host that restarted
 //! cannot end the one it lost. What the host says here changes what is sent to it and what is handed
@@ -10,10 +10,14 @@ use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
-use vouchsafe_link::control::{BootId, EnclaveMessage, Health, Hello, HostMessage, Receiver, Sender};
+use vouchsafe_link::control::{
+    BootId, EnclaveMessage, Health, Hello, HostMessage, Included, Receiver, Sender,
+};
+use vouchsafe_verifier::encoding::to_base64;
 
 use crate::api::Context;
 use crate::server::Server;
+use crate::settle::RefusedCode;
 
 /// Replies that wait to be written. A host that asks faster than it reads waits.
 const REPLIES_MAX: usize = 16;
@@ -61,7 +65,7 @@ impl Subject {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let (queued, running) = context.models.load();
         Health {
-            ready: true,
+            ready: self.server.get().is_some_and(Server::is_serving),
             draining: *context.draining.borrow(),
             boot: self.boot(),
             sessions: context.gauges.sessions(),
@@ -71,6 +75,16 @@ impl Subject {
             receipts_unacknowledged: count(context.issuer.outbox().len()),
         }
     }
+}
+
+/// Serves one control connection of a server that has started, until it ends.
+pub async fn serve_control<S>(stream: S, server: Arc<OnceLock<Server>>)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    // Kept until the end: when it is gone, the connection ends.
+    let (_stage, stage) = watch::channel(Stage::Ready);
+    serve(stream, Subject { stage, server }).await;
 }
 
 /// Serves one control connection until it ends. Its end, however it comes, is the host's business.
@@ -112,6 +126,14 @@ async fn read<S: AsyncRead>(
                     let _ = context.stapled.replace(&json);
                 }
             }
+            HostMessage::Checkpoint { note, from, consistency } => {
+                let Some(reply) = learn(&subject, &note, from, &consistency, &[]) else { continue };
+                let Ok(()) = replies.send(reply).await else { return Ok(()) };
+            }
+            HostMessage::Inclusion { note, from, consistency, leaves } => {
+                let Some(reply) = learn(&subject, &note, from, &consistency, &leaves) else { continue };
+                let Ok(()) = replies.send(reply).await else { return Ok(()) };
+            }
             HostMessage::Drain {} => {
                 if let Some(server) = subject.server.get() {
                     server.drain();
@@ -124,7 +146,31 @@ async fn read<S: AsyncRead>(
     Ok(())
 }
 
-/// Writes the stages as they come, then receipts, and replies in between.
+/// Takes what the host says of the log, and what it is told of that.
+fn learn(
+    subject: &Subject,
+    note: &str,
+    from: u64,
+    consistency: &[String],
+    leaves: &[Included],
+) -> Option<EnclaveMessage> {
+    let (boot, context) = (subject.boot()?, subject.context()?);
+    Some(match context.issuer.learn(note, from, consistency, leaves) {
+        Ok(size) => EnclaveMessage::Verified { boot, size },
+        Err(RefusedCode(code)) => {
+            let size = context.issuer.settlement().map_or(0, |settlement| settlement.size());
+            EnclaveMessage::Refused { boot, size, code: code.to_owned() }
+        }
+    })
+}
+
+/// Where the log stands, as the host needs to know it before it can prove anything.
+fn verified(boot: &BootId, context: &Context) -> Option<EnclaveMessage> {
+    let size = context.issuer.settlement()?.size();
+    Some(EnclaveMessage::Verified { boot: boot.clone(), size })
+}
+
+/// Writes the stages as they come, then records and receipts, and replies in between.
 async fn write<S: AsyncWrite>(
     writer: WriteHalf<S>,
     mut subject: Subject,
@@ -135,9 +181,22 @@ async fn write<S: AsyncWrite>(
         .send(&EnclaveMessage::Hello(Hello::new(concat!("vouchsafe-enclave ", env!("CARGO_PKG_VERSION")))))
         .await?;
     subject.stage.mark_changed();
-    let mut next_seq = 0;
+    let (mut next_seq, mut next_record, mut is_introduced) = (0, 0, false);
     loop {
         let (boot, context) = (subject.boot(), subject.context().cloned());
+        if let (false, Some(boot), Some(context)) = (is_introduced, &boot, &context) {
+            is_introduced = true;
+            if let Some(verified) = verified(boot, context) {
+                sender.send(&verified).await?;
+            }
+        }
+        let settlement = context.as_ref().and_then(|context| context.issuer.settlement());
+        let records = async {
+            match (&boot, settlement) {
+                (Some(boot), Some(settlement)) => (boot, settlement.next_record(next_record).await),
+                _ => std::future::pending().await,
+            }
+        };
         let receipts = async {
             match (&boot, &context) {
                 (Some(boot), Some(context)) => (boot, context.issuer.outbox().next_batch(next_seq).await),
@@ -160,6 +219,15 @@ async fn write<S: AsyncWrite>(
                 }
                 Err(_) => return sender.finish().await,
             },
+            (boot, (number, record)) = records => {
+                next_record = number.saturating_add(1);
+                vec![EnclaveMessage::Record {
+                    boot: boot.clone(),
+                    number,
+                    leaf: to_base64(&record.leaf),
+                    blobs: record.blobs.iter().map(|blob| to_base64(blob)).collect(),
+                }]
+            }
             (boot, batch) = receipts => {
                 next_seq = batch.last().map_or(next_seq, |(seq, _)| seq.saturating_add(1));
                 let message = |(seq, envelope)| {

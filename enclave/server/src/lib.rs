@@ -41,9 +41,11 @@ mod random;
 mod report;
 mod server;
 mod session;
+mod settle;
 mod stapled;
 
 pub use config::{Config, EngineConfig, Limits};
+pub use control::serve_control;
 pub use error::ServeError;
 pub use models::{
     Cancel, EmbedModel, ModelSource, Models, Output, OutputSink, Progress, TextModel, load as load_models,
@@ -51,4 +53,5 @@ pub use models::{
 };
 pub use program::{ModelOptions, Options, read_config, run};
 pub use server::Server;
+pub use settle::{LogConfig, SettlementConfig};
 pub use vouchsafe_link::Endpoint;

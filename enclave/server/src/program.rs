@@ -14,7 +14,7 @@ use vouchsafe_platform::Attester;
 
 use crate::control::{self, Stage, Subject};
 use crate::models::{self, ModelSource, Progress};
-use crate::{Config, Models, ServeError, Server, report};
+use crate::{Config, Models, ServeError, Server, SettlementConfig, report};
 
 /// How long the host gets to read the last words.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
@@ -29,6 +29,9 @@ pub struct Options {
     /// The measured configuration, JSON; defaults where absent
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The measured configuration's section `settlement`, JSON, in place of the one in --config
+    #[arg(long, value_name = "FILE")]
+    pub settlement: Option<PathBuf>,
     /// What to serve.
     #[command(flatten)]
     pub models: ModelOptions,
@@ -67,18 +70,28 @@ impl ModelOptions {
     }
 }
 
-/// Reads a configuration file; the default configuration where there is none.
+/// Reads the measured configuration; defaults where no file is named.
 ///
 /// # Errors
 /// [`ServeError::File`] or [`ServeError::Config`].
-pub fn read_config(path: Option<&Path>) -> Result<Config, ServeError> {
-    let Some(path) = path else { return Ok(Config::default()) };
+pub fn read_config(options: &Options) -> Result<Config, ServeError> {
+    let mut config = match &options.config {
+        None => Config::default(),
+        Some(path) => Config::parse(&read(path)?)?,
+    };
+    if let Some(path) = &options.settlement {
+        config.settlement = SettlementConfig::parse(&read(path)?)?;
+    }
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ServeError> {
     let failed = |source| ServeError::File { path: path.display().to_string(), source };
     let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > CONFIG_BYTES_MAX {
         return Err(ServeError::Config(format!("{length} bytes, at most {CONFIG_BYTES_MAX} are accepted")));
     }
-    Config::parse(&std::fs::read(path).map_err(failed)?)
+    std::fs::read(path).map_err(failed)
 }
 
 /// Runs an enclave until it is told to end. `own_model` is served where no model is named, and
@@ -112,7 +125,7 @@ fn prepare(
     options: &Options,
     attester: impl FnOnce(&Config) -> Result<Arc<dyn Attester>, ServeError>,
 ) -> Result<(Config, Arc<dyn Attester>), ServeError> {
-    let config = read_config(options.config.as_deref())?;
+    let config = read_config(options)?;
     let attester = attester(&config)?;
     Ok((config, attester))
 }
@@ -147,6 +160,14 @@ async fn serve(
         }
     };
     let started = server.get_or_init(|| started);
+    if started.settles() {
+        stage.send_replace(Stage::Loading { stage: "settlement".into(), done: 0, total: 0 });
+        report::note("waiting for the log to prove that it holds the boot record");
+        tokio::select! {
+            () = told_to_end.wait() => return Ok(()),
+            () = started.settle() => {}
+        }
+    }
     stage.send_replace(Stage::Ready);
     report::ready(&started.boot_id());
 
@@ -154,7 +175,10 @@ async fn serve(
     report::note("ending: answering what is in progress");
     started.stop().await;
     let outbox = started.context().issuer.outbox();
-    let _ = timeout(LAST_WORDS_MAX, outbox.settled()).await;
+    // Receipts that settle had their time before.
+    if !started.settles() {
+        let _ = timeout(LAST_WORDS_MAX, outbox.settled()).await;
+    }
     let lost = outbox.dropped();
     if lost > 0 {
         report::note(&format!("{lost} receipts gave way before the host took them"));
@@ -267,10 +291,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         std::fs::write(&path, br#"{"operator":"example"}"#).unwrap();
-        assert_eq!(read_config(Some(&path)).unwrap().operator.as_deref(), Some("example"));
-        assert_eq!(read_config(None).unwrap(), Config::default());
+        let models = || ModelOptions { model: None, name: None, embedding_model: None, embedding_name: None };
+        let read = |config: Option<&Path>, settlement: Option<&Path>| {
+            let (config, settlement) = (config.map(Path::to_owned), settlement.map(Path::to_owned));
+            read_config(&Options { config, settlement, models: models() })
+        };
+        assert_eq!(read(Some(&path), None).unwrap().operator.as_deref(), Some("example"));
+        assert_eq!(read(None, None).unwrap(), Config::default());
+        assert_eq!(read(None, Some(&path)).unwrap_err().code(), "config");
         std::fs::write(&path, vec![b' '; 70_000]).unwrap();
-        assert_eq!(read_config(Some(&path)).unwrap_err().code(), "config");
-        assert_eq!(read_config(Some(&folder.path().join("none"))).unwrap_err().code(), "file");
+        assert_eq!(read(Some(&path), None).unwrap_err().code(), "config");
+        assert_eq!(read(Some(&folder.path().join("none")), None).unwrap_err().code(), "file");
     }
 }

@@ -1,6 +1,7 @@
 //! One boot of the enclave: what it is made of, and how it begins and ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,9 +17,10 @@ use crate::attestation::Challenger;
 use crate::boot::{Boot, Epochs, TlsKey};
 use crate::config::milliseconds;
 use crate::gauges::Gauges;
-use crate::issue::{Issuer, ReceiptSigner};
+use crate::issue::{IssueError, Issuer, ReceiptSigner};
 use crate::models::Models;
 use crate::session::Sessions;
+use crate::settle::{Settlement, SettlementConfig};
 use crate::stapled::Stapled;
 use crate::{Config, ServeError, http, report};
 
@@ -26,6 +28,8 @@ use crate::{Config, ServeError, http, report};
 const CUT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Pause before a failed renewal of the epoch is tried again.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
+/// How long the last receipts and the last word get to become public.
+const LAST_PROOFS_MAX: Duration = Duration::from_secs(10);
 
 /// A booted enclave that serves sessions.
 pub struct Server {
@@ -37,6 +41,9 @@ pub struct Server {
     /// Ends every connection at once.
     cut: CancellationToken,
     renewal: CancellationToken,
+    attester: Arc<dyn Attester>,
+    /// Whether sessions are served: from the start, or once the boot is public.
+    is_serving: AtomicBool,
 }
 
 impl Server {
@@ -59,7 +66,13 @@ impl Server {
         let Made { signer, tls, boot, epochs } =
             made.await.map_err(|_| ServeError::Stopped("the start"))??;
         let limits = &config.limits;
-        let issuer = Arc::new(Issuer::new(signer, &boot, Arc::clone(&epochs), limits));
+        let settlement = match &config.settlement {
+            SettlementConfig::None => None,
+            SettlementConfig::Log(log) => Some(Arc::new(Settlement::new(log)?)),
+        };
+        let is_serving = AtomicBool::new(settlement.is_none());
+        let issuer = Arc::new(Issuer::new(signer, &boot, Arc::clone(&epochs), settlement, limits));
+        issuer.record_boot(&boot).and_then(|()| issuer.record_epoch(&epochs.current())).map_err(unsigned)?;
         let challenger = Challenger::start(Arc::clone(&attester), Arc::clone(&epochs), limits);
         let sessions = Arc::new(Sessions::new(tls, milliseconds(limits.handshake_ms_max))?);
         let places = Arc::new(Semaphore::new(limits.sessions_max.min(Semaphore::MAX_PERMITS)));
@@ -81,10 +94,38 @@ impl Server {
         let renewal = CancellationToken::new();
         tokio::spawn(renewal.clone().run_until_cancelled_owned(renew(
             epochs,
-            attester,
+            Arc::clone(&attester),
+            Arc::clone(&context.issuer),
             Arc::clone(&sessions),
         )));
-        Ok(Self { context, sessions, places, draining, cut: CancellationToken::new(), renewal })
+        if let Some(settlement) = context.issuer.settlement() {
+            let beat = beat(Arc::clone(&context.issuer), settlement.heartbeat_interval());
+            tokio::spawn(renewal.clone().run_until_cancelled_owned(beat));
+        }
+        let cut = CancellationToken::new();
+        Ok(Self { context, sessions, places, draining, cut, renewal, attester, is_serving })
+    }
+
+    /// Waits, where receipts settle, until the log has proved that it holds the boot record; then begins
+    /// an epoch that names the log's checkpoint, and serves from there on.
+    pub async fn settle(&self) {
+        let Some(settlement) = self.context.issuer.settlement() else { return };
+        settlement.public().await;
+        let Context { epochs, issuer, .. } = self.context.as_ref();
+        while !renew_once(epochs, &self.attester, issuer).await {
+            sleep(RENEWAL_PAUSE).await;
+        }
+        self.is_serving.store(true, Ordering::Release);
+    }
+
+    /// Whether receipts settle into a log.
+    pub fn settles(&self) -> bool {
+        self.context.issuer.settlement().is_some()
+    }
+
+    /// Whether sessions are served.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Acquire)
     }
 
     /// The boot id: SHA-256 of the receipt key's SPKI, in lower-case hexadecimal.
@@ -93,13 +134,13 @@ impl Server {
     }
 
     /// Serves a session over a byte stream from the host, in a task of its own. Beyond the bound on
-    /// sessions, and while draining, the stream is closed at once.
+    /// sessions, before the boot is public, and while draining, the stream is closed at once.
     pub fn session<S>(&self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        if *self.draining.borrow() {
+        if *self.draining.borrow() || !self.is_serving() {
             return;
         }
         let (context, sessions) = (Arc::clone(&self.context), Arc::clone(&self.sessions));
@@ -119,7 +160,8 @@ impl Server {
     }
 
     /// Drains, waits for what is in progress as long as configured, cuts what is left, and returns
-    /// when every admitted request has its receipt.
+    /// when every admitted request has its receipt. Where receipts settle, it then signs the last word
+    /// and waits a bounded time for the proofs.
     pub async fn stop(&self) {
         self.drain();
         self.renewal.cancel();
@@ -130,6 +172,14 @@ impl Server {
             if timeout(CUT_WAIT_MAX, tasks.wait()).await.is_err() {
                 report::note("some requests did not end in time");
             }
+        }
+        let issuer = &self.context.issuer;
+        let Some(settlement) = issuer.settlement().filter(|_| self.is_serving()) else { return };
+        if let Err(error) = issuer.close() {
+            report::note(&format!("no close record: {error}"));
+        }
+        if timeout(LAST_PROOFS_MAX, settlement.settled()).await.is_err() {
+            report::note(&format!("{} leaves are not proved to be in the log", settlement.unproven()));
         }
     }
 
@@ -155,10 +205,15 @@ fn make(config: &Config, models: &Models, attester: &Arc<dyn Attester>) -> Resul
 }
 
 /// Begins a new epoch when half of the current one is over, for ever.
-async fn renew(epochs: Arc<Epochs>, attester: Arc<dyn Attester>, sessions: Arc<Sessions>) {
+async fn renew(
+    epochs: Arc<Epochs>,
+    attester: Arc<dyn Attester>,
+    issuer: Arc<Issuer>,
+    sessions: Arc<Sessions>,
+) {
     loop {
         sleep(epochs.renewal_interval()).await;
-        while !renew_once(&epochs, &attester).await {
+        while !renew_once(&epochs, &attester, &issuer).await {
             sleep(RENEWAL_PAUSE).await;
         }
         if let Err(error) = sessions.forget_tickets() {
@@ -167,10 +222,22 @@ async fn renew(epochs: Arc<Epochs>, attester: Arc<dyn Attester>, sessions: Arc<S
     }
 }
 
-async fn renew_once(epochs: &Arc<Epochs>, attester: &Arc<dyn Attester>) -> bool {
+async fn renew_once(epochs: &Arc<Epochs>, attester: &Arc<dyn Attester>, issuer: &Issuer) -> bool {
+    let settlement = issuer.settlement();
+    if settlement.is_some_and(|settlement| !settlement.has_room_for_record()) {
+        report::note("the log is too far behind for another epoch");
+        return false;
+    }
+    let checkpoint = settlement.and_then(|settlement| settlement.note());
     let (epochs, attester) = (Arc::clone(epochs), Arc::clone(attester));
-    match tokio::task::spawn_blocking(move || epochs.renew(attester.as_ref())).await {
-        Ok(Ok(())) => true,
+    match tokio::task::spawn_blocking(move || epochs.renew(checkpoint, attester.as_ref())).await {
+        Ok(Ok(epoch)) => match issuer.record_epoch(&epoch) {
+            Ok(()) => true,
+            Err(error) => {
+                report::failure(&unsigned(error));
+                false
+            }
+        },
         Ok(Err(error)) => {
             report::failure(&error.into());
             false
@@ -180,4 +247,18 @@ async fn renew_once(epochs: &Arc<Epochs>, attester: &Arc<dyn Attester>) -> bool 
             false
         }
     }
+}
+
+/// Says how far the receipts have come, for ever.
+async fn beat(issuer: Arc<Issuer>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        if let Err(error) = issuer.heartbeat() {
+            report::failure(&unsigned(error));
+        }
+    }
+}
+
+fn unsigned(error: IssueError) -> ServeError {
+    ServeError::Key { role: "receipt", problem: error.to_string() }
 }

@@ -110,7 +110,7 @@ fn attester(folder: &Path, configuration: &[u8; 32]) -> Result<SimulatedAttester
 }
 
 fn measure(simulated: &Simulated) -> Result<String, ServeError> {
-    let config = read_config(simulated.options.config.as_deref())?;
+    let config = read_config(&simulated.options)?;
     let configuration = config.digest(&Ring);
     let sources = simulated.options.models.sources(own_model(&simulated.options.models));
     let models = manifests(&sources, &config)?

@@ -13,8 +13,9 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
-use vouchsafe_receipt::stream::{OPENING_NAME, RECEIPT_NAME, TOKEN_NAME};
+use vouchsafe_receipt::stream::{OPENING_NAME, PROOF_NAME, RECEIPT_NAME, TOKEN_NAME};
 use vouchsafe_receipt::{Assurance, ExecutionRecord};
+use vouchsafe_verifier::encoding::to_base64url;
 
 use super::error::ApiError;
 use super::generate::Running;
@@ -22,7 +23,7 @@ use super::sampling::Streaming;
 use super::streamed;
 use super::wording::Wording;
 use crate::http::{Body, BodySender};
-use crate::issue::{Admission, CLIENT_CLOSED_REQUEST, Issued, Pending};
+use crate::issue::{Admission, CLIENT_CLOSED_REQUEST, Issued, Pending, Proof};
 
 const JSON_TYPE: &str = "application/json";
 /// An opening longer than this is left out of the headers, since clients bound those; the token
@@ -75,19 +76,30 @@ pub(super) fn refuse(mut pending: Pending, error: &ApiError) -> Response<Body> {
     response
 }
 
-/// Answers an admitted request with one body.
-pub(super) fn whole(mut pending: Pending, body: Vec<u8>) -> Response<Body> {
+/// Answers an admitted request with one body: at once, or when the log proved that it holds the
+/// receipt, whichever was asked for. The receipt is signed before the first wait.
+pub(super) async fn whole(mut pending: Pending, body: Vec<u8>, deadline: Instant) -> Response<Body> {
     pending.record_mut().error = None;
     let token = pending.token();
-    match pending.finish(200, JSON_TYPE, &body) {
-        Ok(issued) => {
-            let mut response = json_response(StatusCode::OK, body.into());
-            attach(&mut response, &issued, &token);
-            response
+    // No answer without its receipt.
+    let Ok(mut issued) = pending.finish(200, JSON_TYPE, &body) else {
+        return ApiError::internal("receipt_failed").response();
+    };
+    let proof = match issued.proof(deadline).await {
+        Proof::NotAsked => None,
+        Proof::Proved(text) => Some(to_base64url(text.as_bytes())),
+        Proof::Late => {
+            let mut response = ApiError::settlement_late().response();
+            set(&mut response, TOKEN_NAME, token);
+            return response;
         }
-        // No answer without its receipt.
-        Err(_) => ApiError::internal("receipt_failed").response(),
+    };
+    let mut response = json_response(StatusCode::OK, body.into());
+    attach(&mut response, &issued, &token);
+    if let Some(proof) = proof {
+        set(&mut response, PROOF_NAME, proof);
     }
+    response
 }
 
 /// A JSON response without a receipt.
@@ -100,16 +112,17 @@ pub(super) fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
 
 fn attach(response: &mut Response<Body>, issued: &Issued, token: &str) {
     let opening = issued.opening_text();
-    let parts = [
-        (RECEIPT_NAME, Some(issued.receipt_text())),
-        (OPENING_NAME, (opening.len() <= OPENING_TEXT_MAX).then_some(opening)),
-        (TOKEN_NAME, Some(token.to_owned())),
-    ];
-    for (name, value) in parts {
-        // Base64url is always a valid header value.
-        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
+    set(response, RECEIPT_NAME, issued.receipt_text());
+    if opening.len() <= OPENING_TEXT_MAX {
+        set(response, OPENING_NAME, opening);
+    }
+    set(response, TOKEN_NAME, token.to_owned());
+}
+
+fn set(response: &mut Response<Body>, name: &'static str, base64url: String) {
+    // Base64url is always a valid header value.
+    if let Ok(value) = HeaderValue::try_from(base64url) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
     }
 }
 
@@ -139,9 +152,17 @@ pub(super) async fn generate_whole(work: Work, reply: oneshot::Sender<Response<B
         }
         Err(Some(error)) => refuse(pending, &error),
         Ok(()) if running.failed() => refuse(pending, &ApiError::internal("generation_failed")),
-        Ok(()) => whole(pending, wording.whole(running.choices(), usage)),
+        Ok(()) => {
+            let body = wording.whole(running.choices(), usage);
+            // What is computed is computed: waiting for the log takes nobody's place.
+            drop((running, places));
+            tokio::select! {
+                biased;
+                response = whole(pending, body, deadline) => response,
+                () = reply.closed() => return,
+            }
+        }
     };
-    drop((running, places));
     // Who left in this very moment retrieves the receipt by token, or not at all.
     let _ = reply.send(response);
 }

@@ -11,6 +11,8 @@ use serde::Serialize;
 use vouchsafe_engine::{EmbedError, ParamError, SubmitError, TemplateError};
 
 use crate::http::{Body, Refused};
+use crate::issue::NotAdmitted;
+use crate::settle::Unsettled;
 
 /// Bodies of errors are multiples of this many bytes.
 const BODY_BYTES: usize = 1024;
@@ -91,6 +93,22 @@ impl ApiError {
         Self { retry_after: Some(RETRY_SECONDS), close: true, ..error }
     }
 
+    /// What was signed before must become public first.
+    pub(crate) fn unsettled(why: Unsettled) -> Self {
+        let (code, message) = match why {
+            Unsettled::Full => ("unsettled", "As many answers wait for the log as may; try again soon."),
+            Unsettled::Stale => ("log_stale", "The log has not answered for too long; try again later."),
+        };
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message);
+        Self { retry_after: Some(RETRY_SECONDS), ..error }
+    }
+
+    /// The answer was asked for with its proof, which did not come in time.
+    pub(crate) fn settlement_late() -> Self {
+        let message = "The log did not prove in time that it holds the receipt; the token retrieves both.";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "settlement_late", message)
+    }
+
     /// Something failed that the request is not to blame for.
     pub(crate) fn internal(code: &'static str) -> Self {
         let message = "The server had an error while processing your request.";
@@ -160,6 +178,15 @@ impl From<Refused> for ApiError {
             }
         };
         Self { close: true, ..Self::new(status, "invalid_request_error", code, message) }
+    }
+}
+
+impl From<NotAdmitted> for ApiError {
+    fn from(error: NotAdmitted) -> Self {
+        match error {
+            NotAdmitted::Unsettled(why) => Self::unsettled(why),
+            NotAdmitted::Issue(_) => Self::internal("receipt_failed"),
+        }
     }
 }
 

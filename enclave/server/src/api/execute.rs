@@ -116,7 +116,8 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
     Ok(match computed {
         Ok((body, tokens)) => {
             pending.record_mut().usage = Some(Usage { prompt_tokens: tokens, completion_tokens: 0 });
-            answer::whole(pending, body)
+            let deadline = Instant::now().checked_add(milliseconds(context.config.limits.request_ms_max));
+            answer::whole(pending, body, deadline.unwrap_or_else(Instant::now)).await
         }
         Err(error) => refuse(pending, &error),
     })
@@ -185,7 +186,7 @@ fn admit(
     let digest = served.map(|served| served.digest);
     let admission: Admission =
         admission(stated.operation, stated.model, digest, incoming.assurance, parameters, stated.seed);
-    context.issuer.admit(incoming.facts, admission).map_err(|_| ApiError::internal("receipt_failed"))
+    Ok(context.issuer.admit(incoming.facts, admission)?)
 }
 
 fn text_model(served: Option<&Served>, name: &str) -> Result<Arc<dyn TextModel>, ApiError> {

@@ -33,7 +33,7 @@ pub(super) struct Incoming {
 
 impl Head {
     /// Reads what is committed to, each header at most once.
-    pub(super) fn read(parts: &Parts) -> Result<Self, ApiError> {
+    pub(super) fn read(parts: &Parts, settles: bool) -> Result<Self, ApiError> {
         let content_type = single(parts, &CONTENT_TYPE)?;
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
@@ -47,11 +47,17 @@ impl Head {
         let stated_assurance = single(parts, &HeaderName::from_static(ASSURANCE_NAME))?;
         let assurance = match stated_assurance.as_str() {
             "" => Assurance::default(),
-            word if word == Assurance::Attested.as_str() => Assurance::Attested,
-            _ => {
-                let message = "The only assurance level that this server gives is 'attested'.";
-                return Err(ApiError::parameter(ASSURANCE_NAME, "assurance_unavailable", message));
-            }
+            word => match (Assurance::from_word(word), settles) {
+                (Some(Assurance::Attested), _) => Assurance::Attested,
+                (Some(Assurance::Settled), true) => Assurance::Settled,
+                (_, settles) => {
+                    let message = match settles {
+                        true => "The assurance levels that this server gives are 'attested' and 'settled'.",
+                        false => "The only assurance level that this server gives is 'attested'.",
+                    };
+                    return Err(ApiError::parameter(ASSURANCE_NAME, "assurance_unavailable", message));
+                }
+            },
         };
         Ok(Self {
             method: parts.method.as_str().to_owned(),
@@ -105,7 +111,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Head::read(&request.body(()).unwrap().into_parts().0)
+        Head::read(&request.body(()).unwrap().into_parts().0, false)
     }
 
     #[test]
@@ -138,5 +144,12 @@ mod tests {
             let error = read(&headers).unwrap_err();
             assert_eq!((error.status.as_u16(), error.code), (status, code));
         }
+        let request = |word: &str| {
+            let request = http::Request::post("http://x/").header("content-type", "application/json");
+            Head::read(&request.header("vouchsafe-assurance", word).body(()).unwrap().into_parts().0, true)
+        };
+        assert_eq!(request("settled").unwrap().assurance, Assurance::Settled);
+        assert_eq!(request("attested").unwrap().assurance, Assurance::Attested);
+        assert_eq!(request("proved").unwrap_err().code, "assurance_unavailable");
     }
 }

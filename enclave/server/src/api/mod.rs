@@ -119,7 +119,7 @@ async fn route(context: Arc<Context>, parts: Parts, body: Incoming) -> Result<Re
     if *context.draining.borrow() {
         return Err(ApiError::draining());
     }
-    let head = facts::Head::read(&parts)?;
+    let head = facts::Head::read(&parts, context.issuer.settlement().is_some())?;
     let Received { body, share } =
         receive(&parts, body, &context.config.limits, &context.budgets.bodies).await?;
     let facts = head.with_body(body);

@@ -49,10 +49,11 @@ fn unknown_address() -> ApiError {
 }
 
 fn health(context: &Context) -> Response<Body> {
-    let draining = *context.draining.borrow();
-    let (status, word) = match draining {
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        false => (StatusCode::OK, "ok"),
+    let has_stalled = context.issuer.settlement().is_some_and(|settlement| settlement.has_stalled());
+    let (status, word) = match (*context.draining.borrow(), has_stalled) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "log_stale"),
+        (false, false) => (StatusCode::OK, "ok"),
     };
     let health = json!({"status": word, "boot": to_hex(&context.boot.id)});
     json_response(status, health.to_string().into())
@@ -95,8 +96,18 @@ fn receipt(context: &Context, token: &str) -> Answer {
                 ApiError::new(StatusCode::CONFLICT, "invalid_request_error", "receipt_pending", message);
             Err(ApiError { retry_after: Some(1), ..error })
         }
-        Some(Kept::Done(document)) => Ok(uncached(json_response(StatusCode::OK, document))),
+        Some(Kept::Done { document, proof }) => {
+            let document = proof.and_then(|proof| with_proof(&document, &proof)).unwrap_or(document);
+            Ok(uncached(json_response(StatusCode::OK, document)))
+        }
     }
+}
+
+/// A receipt's document with one more field at its end.
+fn with_proof(document: &Bytes, proof: &str) -> Option<Bytes> {
+    let open = document.strip_suffix(b"}")?;
+    let proof = serde_json::to_string(proof).ok()?;
+    Some([open, b",\"proof\":", proof.as_bytes(), b"}"].concat().into())
 }
 
 async fn attestation(context: &Context, query: Option<&str>) -> Answer {
@@ -172,6 +183,13 @@ mod tests {
         for wrong in ["%", "%4", "%zz", "%ff"] {
             assert_eq!(percent_decode(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_proof_is_the_documents_last_field() {
+        let document = Bytes::from_static(br#"{"version":1}"#);
+        let with = with_proof(&document, "a\n\"b\"").unwrap();
+        assert_eq!(with, br#"{"version":1,"proof":"a\n\"b\""}"#.as_slice());
     }
 
     #[test]

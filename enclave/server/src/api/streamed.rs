@@ -1,11 +1,15 @@
 //! Writing a streamed answer: chunks, the proof of them in comment lines, and the receipt at the end.
 //!
 //! Every `data:` payload is chained before it is sent, a head is signed when one is due, and whatever
-//! ends the stream, the receipt covers exactly the events that were chained.
+//! ends the stream, the receipt covers exactly the events that were chained. A client that asked for a
+//! settled answer gets the start record and the token at once, and everything else in one piece when
+//! the log has proved that it holds the receipt.
 
 use tokio::time::{Instant, sleep_until};
 use vouchsafe_receipt::Envelope;
-use vouchsafe_receipt::stream::{HEAD_COMMENT, OPENING_NAME, RECEIPT_NAME, START_COMMENT, TOKEN_NAME};
+use vouchsafe_receipt::stream::{
+    HEAD_COMMENT, OPENING_NAME, PROOF_NAME, RECEIPT_NAME, START_COMMENT, TOKEN_NAME,
+};
 use vouchsafe_verifier::encoding::to_base64url;
 
 use super::answer::{Work, deadline_error};
@@ -15,7 +19,7 @@ use super::sampling::Streaming;
 use super::sse;
 use super::wording::Wording;
 use crate::http::BodySender;
-use crate::issue::{IssueError, Pending, opening_text};
+use crate::issue::{IssueError, Pending, Proof, opening_text};
 use crate::models::Output;
 
 /// As the response header and the response commitment state it.
@@ -46,7 +50,8 @@ impl From<IssueError> for Stop {
 /// Writes the whole stream and sees to its receipt.
 pub(super) async fn write(work: Work, how: Streaming, sender: BodySender) {
     let Work { pending, mut running, wording, deadline, places } = work;
-    let mut writer = Writer { pending, wording, how, sender };
+    let held = pending.is_to_settle().then(Vec::new);
+    let mut writer = Writer { pending, wording, how, sender, held };
     let stop = writer.answer(&mut running, deadline).await.err();
     if stop.is_some() {
         running.cancel().await;
@@ -56,8 +61,8 @@ pub(super) async fn write(work: Work, how: Streaming, sender: BodySender) {
     record.finish_reasons = running.reasons();
     drop((running, places));
     match stop {
-        None => writer.finish(None).await,
-        Some(Stop::Error(error)) => writer.finish(Some(error)).await,
+        None => writer.finish(None, deadline).await,
+        Some(Stop::Error(error)) => writer.finish(Some(error), deadline).await,
         Some(Stop::Gone) => {
             writer.pending.record_mut().error = Some("client_closed_request".into());
             // The receipt goes to the host and waits under its token; nobody is here to read it.
@@ -73,6 +78,8 @@ struct Writer {
     wording: Wording,
     how: Streaming,
     sender: BodySender,
+    /// What waits for the receipt to be public; `None` where nothing waits.
+    held: Option<Vec<u8>>,
 }
 
 impl Writer {
@@ -139,7 +146,7 @@ impl Writer {
     /// Chains and sends one event.
     async fn event(&mut self, data: &[u8]) -> Result<(), Stop> {
         self.pending.event(data);
-        self.sender.send(sse::event(data)).await?;
+        self.send(sse::event(data)).await?;
         if self.pending.head_due().is_some_and(|due| due <= Instant::now()) {
             self.head().await?;
         }
@@ -152,12 +159,21 @@ impl Writer {
         let mut text = Vec::new();
         sse::comment(&mut text, HEAD_COMMENT, &envelope_text(&head));
         sse::end_comments(&mut text);
-        Ok(self.sender.send(text).await?)
+        self.send(text).await
+    }
+
+    /// Sends, or holds back.
+    async fn send(&mut self, text: Vec<u8>) -> Result<(), Stop> {
+        match &mut self.held {
+            Some(held) => held.extend_from_slice(&text),
+            None => self.sender.send(text).await?,
+        }
+        Ok(())
     }
 
     /// The last event, the receipt and its opening, in one piece: a client that reads the end of the
     /// answer has the receipt in hand.
-    async fn finish(mut self, error: Option<ApiError>) {
+    async fn finish(mut self, error: Option<ApiError>, deadline: Instant) {
         let last = match &error {
             None => sse::DONE.to_vec(),
             Some(error) => {
@@ -166,11 +182,22 @@ impl Writer {
             }
         };
         self.pending.event(&last);
-        let mut text = sse::event(&last);
+        let mut text = self.held.take().unwrap_or_default();
+        text.extend(sse::event(&last));
         // Dropping the sender without an end shows the client that the answer is not complete.
-        let Ok(issued) = self.pending.finish_stream() else { return };
+        let Ok(mut issued) = self.pending.finish_stream() else { return };
+        let proof = tokio::select! {
+            proof = issued.proof(deadline) => proof,
+            () = self.sender.gone() => return,
+        };
         sse::comment(&mut text, RECEIPT_NAME, &issued.receipt_text());
         sse::comment(&mut text, OPENING_NAME, &issued.opening_text());
+        match proof {
+            Proof::NotAsked => {}
+            Proof::Proved(proof) => sse::comment(&mut text, PROOF_NAME, &to_base64url(proof.as_bytes())),
+            // A stream that is cut: its client has the token, and nothing of the answer.
+            Proof::Late => return,
+        }
         sse::end_comments(&mut text);
         // Whoever left in this very moment retrieves the receipt by token.
         if self.sender.send(text).await.is_ok() {

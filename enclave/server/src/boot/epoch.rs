@@ -37,7 +37,7 @@ impl Epochs {
         seconds: u64,
         attester: &dyn Attester,
     ) -> Result<Self, vouchsafe_platform::AttestError> {
-        let first = attest(boot_statement, 0, seconds, attester)?;
+        let first = attest(boot_statement, 0, seconds, None, attester)?;
         Ok(Self { boot_statement, seconds, current: RwLock::new(Arc::new(first)) })
     }
 
@@ -52,12 +52,17 @@ impl Epochs {
         Duration::from_secs(self.seconds.div_ceil(2))
     }
 
-    /// Attests the next epoch and puts it in force. Blocks while the hardware works.
-    pub(crate) fn renew(&self, attester: &dyn Attester) -> Result<(), vouchsafe_platform::AttestError> {
+    /// Attests the next epoch and puts it in force. `checkpoint` is the note of the one that gives the
+    /// trusted time. Blocks while the hardware works.
+    pub(crate) fn renew(
+        &self,
+        checkpoint: Option<String>,
+        attester: &dyn Attester,
+    ) -> Result<Arc<Epoch>, vouchsafe_platform::AttestError> {
         let number = self.current().number.saturating_add(1);
-        let next = attest(self.boot_statement, number, self.seconds, attester)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        Ok(())
+        let next = attest(self.boot_statement, number, self.seconds, checkpoint, attester).map(Arc::new)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        Ok(next)
     }
 }
 
@@ -65,13 +70,14 @@ fn attest(
     boot_statement: [u8; 32],
     number: u64,
     seconds: u64,
+    checkpoint: Option<String>,
     attester: &dyn Attester,
 ) -> Result<Epoch, vouchsafe_platform::AttestError> {
     let statement = EpochStatement {
         version: 1,
         boot_statement: Hex(boot_statement),
         epoch: number,
-        checkpoint: None,
+        checkpoint,
         tenants: None,
         not_after: clock::unix_seconds().saturating_add(seconds),
     }

@@ -50,7 +50,7 @@ impl Boot {
             engine: engine.clone(),
             configuration: Hex(config.digest(&Ring)),
             operator: config.operator.clone(),
-            settlement: config.settlement,
+            settlement: config.settlement.statement(),
         };
         let bytes = statement.to_bytes();
         let attestation = attester.attest(&report_data::boot(&bytes, &Ring))?;

@@ -10,6 +10,9 @@ pub(crate) enum IssueError {
     /// The key could not be made or refused to sign.
     #[error("the signing key failed: {0}")]
     Key(String),
+    /// The boot has said its last word, or knows nothing of the log that it must name.
+    #[error("no receipt can be signed: {0}")]
+    NotNow(&'static str),
     /// The receipt exceeds what the format allows.
     #[error("a receipt of {len} bytes exceeds the format's bound")]
     TooLong {

@@ -1,8 +1,9 @@
-//! Receipts on their way to the host, kept until it says that they are stored.
+//! Receipts on their way to the host.
 //!
-//! Bounded. Without settlement nobody was promised that a receipt becomes public, so beyond the bound
-//! the oldest gives way and is counted; the client has its copy. With settlement a full outbox will
-//! stop admission instead.
+//! Bounded. Without settlement nobody was promised that a receipt becomes public: it is kept until the
+//! host says that it is stored, and beyond the bound the oldest gives way and is counted; the client has
+//! its copy. With settlement it is kept until the log has proved that it holds it, whatever the host
+//! says, and admission bounds how many there are.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +19,8 @@ const BATCH_MAX: usize = 64;
 /// Receipts by ascending sequence number.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    max: usize,
+    /// `None`: what is promised gives way to nothing.
+    max: Option<usize>,
     state: Mutex<State>,
     grown: Notify,
     shrunk: Notify,
@@ -32,13 +34,18 @@ struct State {
 
 impl Outbox {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, state: Mutex::default(), grown: Notify::new(), shrunk: Notify::new() }
+        Self { max: Some(max), state: Mutex::default(), grown: Notify::new(), shrunk: Notify::new() }
+    }
+
+    /// Of receipts that are promised to become public. Whoever pushes bounds their number.
+    pub(super) fn of_promised() -> Self {
+        Self { max: None, ..Self::new(0) }
     }
 
     /// Adds the receipt after all others. Called under the issuer's lock, which gives the order.
     pub(super) fn push(&self, seq: u64, envelope: Vec<u8>) {
         let mut state = self.lock();
-        if state.receipts.len() >= self.max {
+        if self.max.is_some_and(|max| state.receipts.len() >= max) {
             state.receipts.pop_front();
             state.dropped = state.dropped.saturating_add(1);
         }
@@ -69,9 +76,18 @@ impl Outbox {
         }
     }
 
-    /// Forgets every receipt up to and including `seq`.
+    /// Forgets every receipt up to and including `seq`, unless they are promised.
     pub(crate) fn acknowledge(&self, seq: u64) {
+        if self.max.is_none() {
+            return;
+        }
         self.lock().receipts.retain(|(kept, _)| *kept > seq);
+        self.shrunk.notify_waiters();
+    }
+
+    /// Forgets a receipt that is public.
+    pub(super) fn publish(&self, seq: u64) {
+        self.lock().receipts.retain(|(kept, _)| *kept != seq);
         self.shrunk.notify_waiters();
     }
 

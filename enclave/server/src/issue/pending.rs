@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 use vouchsafe_receipt::stream::{HEAD_EVENTS_MAX, Head, StreamHead, StreamStart};
 use vouchsafe_receipt::{
     Assurance, Envelope, ExecutionOpening, ExecutionRecord, Opening, PayloadType, ReceiptPayload,
@@ -14,8 +15,9 @@ use vouchsafe_receipt::{
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Hex, to_base64url};
 
-use super::{IssueError, Issuer};
+use super::{IssueError, Issuer, Signed};
 use crate::clock;
+use crate::settle::{Place, Settlement, Unsettled};
 
 const OPENING_VERSION: u64 = 1;
 const STREAM_TYPE: &str = "text/event-stream";
@@ -54,6 +56,8 @@ pub(crate) struct Pending {
     token: [u8; 32],
     stream: Option<StreamState>,
     finished: bool,
+    /// Its place among the receipts that may be unproven, until there is a receipt.
+    place: Option<Place>,
 }
 
 /// A stream's running proof.
@@ -67,10 +71,38 @@ struct StreamState {
 }
 
 /// A signed receipt and what opens it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Issued {
     pub(crate) envelope: Envelope,
     pub(crate) opening: Opening,
+    /// Where the client asked for it: the proof that will come, and until when it is waited for.
+    awaited: Option<(oneshot::Receiver<Arc<str>>, Instant)>,
+}
+
+/// Whether the log proved that it holds a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nobody asked.
+    NotAsked,
+    /// The text of the proof.
+    Proved(Arc<str>),
+    /// Not in time.
+    Late,
+}
+
+/// Why a request was not admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    /// What was signed before must settle first.
+    Unsettled(Unsettled),
+    /// Nothing can be signed.
+    Issue(IssueError),
+}
+
+impl From<IssueError> for NotAdmitted {
+    fn from(error: IssueError) -> Self {
+        Self::Issue(error)
+    }
 }
 
 /// The document behind a token.
@@ -87,7 +119,9 @@ impl Issuer {
         self: &Arc<Self>,
         request: RequestFacts,
         admission: Admission,
-    ) -> Result<Pending, IssueError> {
+    ) -> Result<Pending, NotAdmitted> {
+        let admit = |settlement: &Arc<Settlement>| settlement.admit().map_err(NotAdmitted::Unsettled);
+        let place = self.settlement.as_ref().map(admit).transpose()?;
         let RequestFacts { method, path, content_type, nonce, assurance, body } = request;
         let salt = Hex(self.signer.random()?);
         let request = RequestOpening { salt, method, path, content_type, nonce, assurance };
@@ -101,6 +135,7 @@ impl Issuer {
             token,
             stream: None,
             finished: false,
+            place,
         })
     }
 }
@@ -109,6 +144,11 @@ impl Pending {
     /// The token for later retrieval, base64url.
     pub(crate) fn token(&self) -> String {
         to_base64url(&self.token)
+    }
+
+    /// Whether the client wants nothing of the answer before its receipt is public.
+    pub(crate) fn is_to_settle(&self) -> bool {
+        self.admission.assurance == Assurance::Settled
     }
 
     /// The opening of the request alone: all there is to open while the answer is being made.
@@ -139,7 +179,7 @@ impl Pending {
             engine: Hex(self.issuer.engine),
             request: Hex(self.request_commitment),
             assurance: self.admission.assurance,
-            checkpoint: None,
+            checkpoint: self.issuer.trusted_time()?.map(|(checkpoint, _)| checkpoint),
             unattested_time: clock::unix_seconds(),
         };
         let envelope = self.issuer.signer.sign(PayloadType::StreamStart, start.to_bytes())?;
@@ -225,14 +265,19 @@ impl Pending {
             settle_by: None,
             unattested_time: clock::unix_seconds(),
         };
-        let envelope = issuer.sign_receipt(draft)?;
-        self.finished = true;
         let opening =
             Opening { response: Some(response), execution: Some(execution), ..self.request_opening() };
-        let document = Document { version: OPENING_VERSION, receipt: &envelope, opening: &opening };
-        let document = serde_json::to_vec(&document).unwrap_or_default();
-        self.issuer.store.fill(&self.token, document.into());
-        Ok(Issued { envelope, opening })
+        let Signed { envelope, proof } = issuer.sign_receipt(draft, |envelope, leaf| {
+            let document = Document { version: OPENING_VERSION, receipt: envelope, opening: &opening };
+            let document = serde_json::to_vec(&document).unwrap_or_default();
+            issuer.store.fill(&self.token, document.into(), leaf);
+        })?;
+        let patience = issuer.settlement.as_ref().map(|settlement| settlement.patience());
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let awaited = proof.zip(until);
+        self.finished = true;
+        self.place = None;
+        Ok(Issued { envelope, opening, awaited })
     }
 }
 
@@ -261,6 +306,16 @@ impl Drop for Pending {
 }
 
 impl Issued {
+    /// Waits for the proof where the client asked for it, until `deadline` at the latest.
+    pub(crate) async fn proof(&mut self, deadline: Instant) -> Proof {
+        let Some((proof, until)) = self.awaited.take() else { return Proof::NotAsked };
+        match timeout_at(deadline.min(until), proof).await {
+            Ok(Ok(text)) => Proof::Proved(text),
+            // What gave the waiting up is the end of the program.
+            Ok(Err(_)) | Err(_) => Proof::Late,
+        }
+    }
+
     /// The receipt for a header or comment line.
     pub(crate) fn receipt_text(&self) -> String {
         to_base64url(&self.envelope.to_json())

@@ -4,7 +4,7 @@
 //! token. Bounded in number and bytes; the oldest give way.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -15,7 +15,12 @@ pub(crate) enum Kept {
     /// The answer is still being made.
     Pending,
     /// The document with receipt and opening.
-    Done(Bytes),
+    Done {
+        /// Its JSON text.
+        document: Bytes,
+        /// The log's proof of the receipt, once there is one.
+        proof: Option<Arc<str>>,
+    },
 }
 
 /// Receipts by token.
@@ -29,8 +34,10 @@ pub(crate) struct Store {
 #[derive(Debug, Default)]
 struct State {
     kept: HashMap<[u8; 32], Kept>,
-    /// Finished entries, oldest first.
-    order: VecDeque<[u8; 32]>,
+    /// Finished entries, oldest first, each with the receipt's leaf hash.
+    order: VecDeque<([u8; 32], [u8; 32])>,
+    /// Finished entries by the receipt's leaf hash.
+    by_leaf: HashMap<[u8; 32], [u8; 32]>,
     bytes: usize,
 }
 
@@ -44,17 +51,37 @@ impl Store {
         self.lock().kept.insert(Ring.sha256(token), Kept::Pending);
     }
 
-    /// Fills an entry, at the cost of the oldest where there is no room.
-    pub(super) fn fill(&self, token: &[u8; 32], document: Bytes) {
+    /// Fills an entry with the document of the receipt with this leaf hash, at the cost of the oldest
+    /// where there is no room.
+    pub(super) fn fill(&self, token: &[u8; 32], document: Bytes, leaf: [u8; 32]) {
         let key = Ring.sha256(token);
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_add(document.len());
-        state.kept.insert(key, Kept::Done(document));
-        state.order.push_back(key);
+        state.kept.insert(key, Kept::Done { document, proof: None });
+        state.by_leaf.insert(leaf, key);
+        state.order.push_back((key, leaf));
+        self.make_room(&mut state);
+    }
+
+    /// Adds the proof of the receipt with this leaf hash, if it is still kept.
+    pub(super) fn prove(&self, leaf: &[u8; 32], text: Arc<str>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let key = state.by_leaf.get(leaf);
+        if let Some(Kept::Done { proof: proof @ None, .. }) = key.and_then(|key| state.kept.get_mut(key)) {
+            state.bytes = state.bytes.saturating_add(text.len());
+            *proof = Some(text);
+        }
+        self.make_room(state);
+    }
+
+    fn make_room(&self, state: &mut State) {
         while state.order.len() > self.count_max || state.bytes > self.bytes_max {
-            let Some(oldest) = state.order.pop_front() else { break };
-            if let Some(Kept::Done(document)) = state.kept.remove(&oldest) {
-                state.bytes = state.bytes.saturating_sub(document.len());
+            let Some((oldest, leaf)) = state.order.pop_front() else { break };
+            state.by_leaf.remove(&leaf);
+            if let Some(Kept::Done { document, proof }) = state.kept.remove(&oldest) {
+                let proof = proof.map_or(0, |proof| proof.len());
+                state.bytes = state.bytes.saturating_sub(document.len()).saturating_sub(proof);
             }
         }
     }
@@ -86,17 +113,25 @@ mod tests {
         for token in 0..3_u8 {
             store.open(&[token; 32]);
             assert_eq!(store.get(&[token; 32]), Some(Kept::Pending));
-            store.fill(&[token; 32], Bytes::from(vec![token; 10]));
+            store.fill(&[token; 32], Bytes::from(vec![token; 10]), [token; 32]);
         }
         assert_eq!(store.get(&[0; 32]), None);
-        assert_eq!(store.get(&[1; 32]), Some(Kept::Done(Bytes::from(vec![1; 10]))));
+        let done = |byte: u8, count, proof: Option<&str>| {
+            Some(Kept::Done { document: Bytes::from(vec![byte; count]), proof: proof.map(Arc::from) })
+        };
+        assert_eq!(store.get(&[1; 32]), done(1, 10, None));
+        store.prove(&[1; 32], "proof".into());
+        store.prove(&[1; 32], "another".into());
+        store.prove(&[0; 32], "of what gave way".into());
+        assert_eq!(store.get(&[1; 32]), done(1, 10, Some("proof")));
+        assert_eq!(store.lock().bytes, 25);
         store.open(&[9; 32]);
-        store.fill(&[9; 32], Bytes::from(vec![9; 95]));
+        store.fill(&[9; 32], Bytes::from(vec![9; 95]), [9; 32]);
         assert_eq!(store.get(&[2; 32]), None);
-        assert_eq!(store.get(&[9; 32]), Some(Kept::Done(Bytes::from(vec![9; 95]))));
+        assert_eq!(store.get(&[9; 32]), done(9, 95, None));
         store.open(&[4; 32]);
         store.abandon(&[4; 32]);
         assert_eq!(store.get(&[4; 32]), None);
-        assert_eq!(store.lock().bytes, 95);
+        assert_eq!((store.lock().bytes, store.lock().by_leaf.len()), (95, 1));
     }
 }

@@ -31,6 +31,10 @@ impl Attester for EchoAttester {
 }
 
 pub(crate) fn issuer() -> (Arc<Issuer>, ReceiptKey) {
+    settling_issuer(None)
+}
+
+pub(crate) fn settling_issuer(settlement: Option<Arc<Settlement>>) -> (Arc<Issuer>, ReceiptKey) {
     let signer = ReceiptSigner::generate().unwrap();
     let key = ReceiptKey::from_spki(&signer.spki(), &Ring).unwrap();
     let evidence = EchoAttester.attest(&[0; 64]).unwrap().evidence;
@@ -42,10 +46,18 @@ pub(crate) fn issuer() -> (Arc<Issuer>, ReceiptKey) {
         engine_digest: [2; 32],
     };
     let epochs = Arc::new(Epochs::begin([1; 32], 3600, &EchoAttester).unwrap());
-    (Arc::new(Issuer::new(signer, &boot, epochs, &Limits::default())), key)
+    (Arc::new(Issuer::new(signer, &boot, epochs, settlement, &Limits::default())), key)
 }
 
 fn pending(issuer: &Arc<Issuer>, body: &str) -> Pending {
+    pending_with(issuer, body, Assurance::Attested).unwrap()
+}
+
+pub(crate) fn pending_of(issuer: &Arc<Issuer>, assurance: Assurance) -> Result<Pending, NotAdmitted> {
+    pending_with(issuer, "q", assurance)
+}
+
+fn pending_with(issuer: &Arc<Issuer>, body: &str, assurance: Assurance) -> Result<Pending, NotAdmitted> {
     let facts = RequestFacts {
         method: "POST".into(),
         path: "/v1/chat/completions".into(),
@@ -64,8 +76,8 @@ fn pending(issuer: &Arc<Issuer>, body: &str) -> Pending {
         finish_reasons: Vec::new(),
         error: None,
     };
-    let admission = Admission { model: Some([3; 32]), assurance: Assurance::Attested, record };
-    issuer.admit(facts, admission).unwrap()
+    let admission = Admission { model: Some([3; 32]), assurance, record };
+    issuer.admit(facts, admission)
 }
 
 async fn all_receipts(issuer: &Issuer, count: u64) -> Vec<Envelope> {
@@ -135,10 +147,10 @@ async fn an_answer_dropped_midway_or_by_a_panic_gets_a_receipt_that_says_so() {
     for envelope in all_receipts(&issuer, 3).await {
         VerifiedReceipt::verify(&envelope, &key, &Ring).unwrap();
     }
-    let Some(Kept::Done(document)) = issuer.store().get(&token) else { panic!("nothing kept") };
+    let Some(Kept::Done { document, .. }) = issuer.store().get(&token) else { panic!("nothing kept") };
     let text = String::from_utf8(document.to_vec()).unwrap();
     assert!(text.contains("client_closed_request") && text.contains("cancelled"), "{text}");
-    let Some(Kept::Done(document)) = issuer.store().get(&panicked) else { panic!("nothing kept") };
+    let Some(Kept::Done { document, .. }) = issuer.store().get(&panicked) else { panic!("nothing kept") };
     let text = String::from_utf8(document.to_vec()).unwrap();
     assert!(text.contains("internal_error") && text.contains("failed"), "{text}");
 }

@@ -7,4 +7,5 @@ mod chat;
 mod client;
 mod model;
 mod refusals;
+mod settle;
 mod streams;
