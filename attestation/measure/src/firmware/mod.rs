@@ -102,7 +102,7 @@ impl<'a> Firmware<'a> {
     }
 
     /// The image's bytes from a descriptor that an entry places `distance` bytes before the end.
-    fn from_end(&self, distance: u32, what: &'static str) -> Result<&'a [u8], Error> {
+    fn descriptor(&self, distance: u32, what: &'static str) -> Result<&'a [u8], Error> {
         let malformed = Error::FirmwareField { what, field: "distance from the end", found: distance.into() };
         let start =
             usize::try_from(distance).ok().and_then(|distance| self.bytes.len().checked_sub(distance));

@@ -52,7 +52,7 @@ impl<'a> SevMetadata<'a> {
             .filter(|address| *address != 0)
             .map(u64::from)
             .ok_or(Error::FirmwareLacks { what: HASHES })?;
-        let descriptor = firmware.from_end(distance, WHAT)?;
+        let descriptor = firmware.descriptor(distance, WHAT)?;
         let header: [u8; HEADER_LEN] =
             array(descriptor, 0).ok_or_else(|| field("distance from the end", distance.into()))?;
         let number = |offset| u32_at(&header, offset).unwrap_or_default();

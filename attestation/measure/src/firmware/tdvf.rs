@@ -61,7 +61,7 @@ impl<'a> Tdvf<'a> {
     pub fn parse(firmware: &Firmware<'a>) -> Result<Self, Error> {
         let field = |field, found| Error::FirmwareField { what: WHAT, field, found };
         let distance = firmware.entry_u32(OFFSET_ENTRY, WHAT)?.ok_or(Error::FirmwareLacks { what: WHAT })?;
-        let descriptor = firmware.from_end(distance, WHAT)?;
+        let descriptor = firmware.descriptor(distance, WHAT)?;
         let header: [u8; DESCRIPTOR_LEN] =
             array(descriptor, 0).ok_or_else(|| field("distance from the end", distance.into()))?;
         let signature = u32_at(&header, 0).unwrap_or_default();

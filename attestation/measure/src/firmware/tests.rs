@@ -77,7 +77,7 @@ fn each_malformed_tdx_section_has_its_error() {
     assert_eq!(field(tdvf_error(|i| i.tdvf[2].2 += 1)), (2, "memory address"));
     assert_eq!(field(tdvf_error(|i| i.tdvf[2].3 = 0)), (2, "memory length"));
     assert_eq!(field(tdvf_error(|i| i.tdvf[2].3 = 1)), (2, "memory length"));
-    assert_eq!(field(tdvf_error(|i| i.tdvf[2].3 = u64::MAX & !0xfff)), (2, "memory length"));
+    assert_eq!(field(tdvf_error(|i| i.tdvf[2].3 = !0xfff)), (2, "memory length"));
     assert_eq!(field(tdvf_error(|i| i.tdvf[2].1 = 4096)), (2, "data length"));
     assert_eq!(field(tdvf_error(|i| i.tdvf[0].1 = 4096)), (0, "data length"));
     assert_eq!(field(tdvf_error(|i| i.tdvf[0].0 = u32::MAX)), (0, "data offset"));
