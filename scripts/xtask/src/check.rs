@@ -146,3 +146,6 @@ fn tests() -> Result<()> {
         .env("VOUCHSAFE_PROGRAMS", tools::programs_dir());
     tools::succeed(&mut command)
 }
+    if let Some(ovmf) = &prepared.ovmf {
+        command.env("VOUCHSAFE_OVMF", ovmf);
+    }

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod firmware;
 mod setup;
 mod tidy;
 mod tools;

