@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// Read every entry and every tile of a log that does not run, and say whether all of it is sound.
     Check(Where),
+    /// Measure: fill a throwaway log and offer leaves to it at a fixed rate.
+    Load(Box<Load>),
     /// Rebuild what can be rebuilt of a log that does not run: tiles from entries, the index from tiles.
     Repair(Where),
 }
@@ -63,15 +65,43 @@ pub(crate) struct Init {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) place: Where,
+    /// The policy that a boot's evidence has to satisfy.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) admission: PathBuf,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Args)]
+pub(crate) struct Load {
+    /// Folder of the throwaway log; made where missing, and kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// How many entries the log has before the measurement.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) entries: u64,
+    /// How many leaves to offer per second.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rate: u64,
+    /// For how long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+    /// How many leaves come in one submission.
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) batch: u64,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// How a log runs.
+#[derive(Args)]
+pub(crate) struct Settings {
     /// Where to listen; port 0 takes a free one. Put a TLS server in front of it.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8647")]
     listen: SocketAddr,
     /// Where to serve Prometheus metrics.
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
-    /// The policy that a boot's evidence has to satisfy.
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) admission: PathBuf,
     /// A witness: where it answers, and its verifier key. May be given several times.
     #[arg(long, value_name = "URL=VKEY")]
     witness: Vec<String>,
@@ -98,7 +128,7 @@ pub(crate) struct Serve {
     connections_max: usize,
 }
 
-impl Serve {
+impl Settings {
     /// The settings, checked as far as they can be before the log is open.
     pub(crate) fn config(&self) -> Result<ServeConfig, Error> {
         let witnesses: Vec<_> =

@@ -97,13 +97,18 @@ impl Folder {
 
     /// What the log keeps, with this database.
     pub fn storage(&self, database: Arc<Database>) -> Storage {
-        let files = Arc::new(Files::at(self.public(), self.staging()));
+        let files = Arc::new(self.files());
         Storage {
             tiles: files.clone(),
             blobs: files,
             lock: database,
             high_water: Arc::new(self.high_water_record()),
         }
+    }
+
+    /// The public files, the staging area and the blobs.
+    pub fn files(&self) -> Files {
+        Files::at(self.public(), self.staging())
     }
 
     /// The high-water record.

@@ -70,7 +70,7 @@ impl Log {
         if let Some(mark) = high_water {
             check_against(&mark, &head.head, "the high-water record")?;
         }
-        complete_staged(&storage, &head.head)?;
+        complete_staged(storage.tiles.as_ref(), &head.head)?;
         let edge = load_edge(&storage, &head.head)?;
         let bundle = load_bundle(&storage, &edge)?;
         let published = published_head(&storage, &key)?;
@@ -147,7 +147,7 @@ impl Log {
             .collect();
         storage.lock.commit(&Commit { from, to: &signed, leaves: &keys, boots: &boots })?;
         storage.high_water.write(&to)?;
-        put_in_place(storage, &staged)?;
+        put_in_place(storage.tiles.as_ref(), &staged)?;
         (self.head, self.bundle) = (signed, bundle);
         Ok(())
     }
@@ -287,23 +287,23 @@ fn check_prefix(
 }
 
 /// Finishes, or drops, what a crash left staged.
-pub(crate) fn complete_staged(storage: &Storage, head: &TreeHead) -> Result<(), Error> {
-    let Some(bytes) = storage.tiles.staged()? else { return Ok(()) };
+pub(crate) fn complete_staged(tiles: &dyn Tiles, head: &TreeHead) -> Result<(), Error> {
+    let Some(bytes) = tiles.staged()? else { return Ok(()) };
     // A record that cannot be read was not needed yet: it is whole before the database moves. If it is
     // damaged for another reason, the tiles it should have given are missed and named next.
     match Staged::parse(&bytes, &Ring) {
-        Some(staged) if staged.to == *head => put_in_place(storage, &staged),
-        _ => storage.tiles.unstage(),
+        Some(staged) if staged.to == *head => put_in_place(tiles, &staged),
+        _ => tiles.unstage(),
     }
 }
 
-fn put_in_place(storage: &Storage, staged: &Staged) -> Result<(), Error> {
-    storage.tiles.write(&staged.files)?;
-    storage.tiles.unstage()?;
+fn put_in_place(tiles: &dyn Tiles, staged: &Staged) -> Result<(), Error> {
+    tiles.write(&staged.files)?;
+    tiles.unstage()?;
     for tile in Tile::grown(staged.from.size, staged.to.size).filter(|tile| tile.is_full()) {
-        storage.tiles.remove_partials(&tile.path())?;
+        tiles.remove_partials(&tile.path())?;
         if tile.level() == 0 {
-            storage.tiles.remove_partials(&tile.entries_path())?;
+            tiles.remove_partials(&tile.entries_path())?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! folder must not be continued or is damaged, 1 for every other failure.
 
 mod arguments;
+mod load;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -18,13 +19,14 @@ use vouchsafe_log::admission::PolicyAdmission;
 use vouchsafe_log::blobs::BlobPool;
 use vouchsafe_log::{Error, Folder, Log, check, repair, serve};
 
-use arguments::{Cli, Command, Init, Serve, Where};
+use arguments::{Cli, Command, Init, Load, Serve, Where};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Init(arguments) => init(arguments),
         Command::Vkey(place) => Folder::from(place).open_key().map(|key| say(&key.public().to_string())),
-        Command::Serve(arguments) => run(*arguments),
+        Command::Serve(arguments) => run(run_log(*arguments)),
+        Command::Load(arguments) => run(measure(*arguments)),
         Command::Check(place) => check_log(place),
         Command::Repair(place) => repair_log(place),
     };
@@ -58,14 +60,20 @@ fn init(arguments: Init) -> Result<(), Error> {
     Ok(())
 }
 
-fn run(arguments: Serve) -> Result<(), Error> {
+async fn measure(arguments: Load) -> Result<(), Error> {
+    let config = arguments.settings.config()?;
+    let Load { dir, entries, rate, seconds, batch, .. } = arguments;
+    load::run(load::LoadPlan { dir, entries, rate, seconds, batch }, config).await
+}
+
+fn run(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Setting { name: "threads", why: error.to_string() })?;
-    runtime.block_on(run_log(arguments))
+    runtime.block_on(work)
 }
 
 async fn run_log(arguments: Serve) -> Result<(), Error> {
-    let config = arguments.config()?;
+    let config = arguments.settings.config()?;
     let policy = read_policy(&arguments.admission)?;
     let folder = Folder::from(arguments.place);
     let _held = folder.lock()?;

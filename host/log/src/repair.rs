@@ -1,7 +1,7 @@
 //! Repair: what can be computed again is. Tiles from entries, the index from tiles and blobs.
 //!
-//! Nothing here signs, and nothing is written until the entries are shown to lead to a root that this
-//! log signed. Entries and blobs themselves cannot be computed: those come from a mirror.
+//! Nothing new is signed here, and nothing is written until the entries are shown to lead to a root that
+//! this log signed. Entries and blobs themselves cannot be computed: those come from a mirror.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::edge::{Edge, partial_tiles};
-use crate::log::{damaged, read_bundle};
+use crate::log::{complete_staged, damaged, read_bundle};
 use crate::storage::{
-    BootRow, Database, HighWater as _, LeafKey, Lock as _, SignedHead, Storage, TreeHead, leaf_key,
+    BootRow, Database, HighWater as _, LeafKey, Lock as _, Storage, Tiles, TreeHead, leaf_key,
 };
 use crate::{Error, Folder, LogKey};
 
@@ -36,22 +36,43 @@ pub struct RepairReport {
 
 /// Rebuilds tiles and index of the log in `folder`, whose lock the caller holds.
 ///
-/// The newest head comes from the database or, where that is lost, from the published checkpoint; it
-/// must not be older than the high-water record. A damaged database is put aside, not removed.
+/// The newest head is the largest that the database, the published checkpoint or the high-water record
+/// shows. A database that is damaged, or older than that, is put aside, not removed.
 ///
 /// # Errors
-/// [`Error::Irreparable`], [`Error::Behind`], [`Error::Missing`] or [`Error::Damaged`] for what has to
+/// [`Error::Irreparable`], [`Error::Missing`] or [`Error::Damaged`] for what has to
 /// come from a mirror, or as storage fails.
 pub fn run(folder: &Folder, key: &LogKey, mut progress: impl FnMut(u64, u64)) -> Result<RepairReport, Error> {
+    let newest = newest_record(folder, key)?;
     let database = match Database::open(&folder.database()) {
-        Ok(database) => Arc::new(database),
-        Err(Error::DatabaseDamaged { .. } | Error::NoLog { .. }) => replace_database(folder, key)?,
+        Ok(database) => {
+            let held = database.head()?.head;
+            // Restored from a backup, say, with what was missing brought from a mirror.
+            let is_old = newest.is_some_and(|newest| newest.size > held.size);
+            if is_old { None } else { Some(Arc::new(database)) }
+        }
+        Err(Error::DatabaseDamaged { .. } | Error::NoLog { .. }) => None,
         Err(error) => return Err(error),
     };
-    let head = database.head()?.head;
+    let files = folder.files();
+    let (database, head) = match (database, newest) {
+        (Some(database), _) => {
+            let head = database.head()?.head;
+            complete_staged(&files, &head)?;
+            check_entries(&files, &head)?;
+            (database, head)
+        }
+        (None, Some(head)) => {
+            complete_staged(&files, &head)?;
+            check_entries(&files, &head)?;
+            (replace_database(folder, key, head)?, head)
+        }
+        (None, None) => {
+            let why = "neither the database nor a checkpoint nor the high-water record is left";
+            return Err(Error::Irreparable(why.into()));
+        }
+    };
     let storage = folder.storage(Arc::clone(&database));
-    complete_staged(&storage, &head)?;
-    check_entries(&storage, &head)?;
     let mut rebuild = Rebuild {
         storage: &storage,
         database: &database,
@@ -76,41 +97,36 @@ pub fn run(folder: &Folder, key: &LogKey, mut progress: impl FnMut(u64, u64)) ->
     Ok(rebuild.report)
 }
 
-/// Puts a lost or damaged database aside and makes one from the published checkpoint.
-fn replace_database(folder: &Folder, key: &LogKey) -> Result<Arc<Database>, Error> {
-    let path = folder.public().join("checkpoint");
-    let bytes = crate::storage::read(&path)?
-        .ok_or_else(|| Error::Irreparable("neither the database nor a checkpoint is left".into()))?;
-    let keys = core::slice::from_ref(key.public());
-    let opened = SignedCheckpoint::open(&bytes, key.origin(), keys, &Ring)
-        .map_err(|error| Error::Irreparable(format!("the published checkpoint: {error}")))?;
-    let head = TreeHead { size: opened.checkpoint().size(), root: *opened.checkpoint().root() };
-    if let Some(mark) = folder.high_water_record().read()? {
-        // The database had moved on, and what it held beyond the checkpoint is signed: only that very
-        // database, or nothing, can say which leaves those were.
-        if mark.size > head.size {
-            let record = "the high-water record".into();
-            return Err(Error::Behind { held: head.size, signed: mark.size, record });
+/// The largest head that records beside the database show to have been signed.
+fn newest_record(folder: &Folder, key: &LogKey) -> Result<Option<TreeHead>, Error> {
+    let mark = folder.high_water_record().read()?;
+    let published = match crate::storage::read(&folder.public().join("checkpoint"))? {
+        None => None,
+        Some(bytes) => {
+            let keys = core::slice::from_ref(key.public());
+            let opened = SignedCheckpoint::open(&bytes, key.origin(), keys, &Ring)
+                .map_err(|error| damaged("checkpoint", &error))?;
+            Some(TreeHead { size: opened.checkpoint().size(), root: *opened.checkpoint().root() })
         }
-    }
-    let aside = folder.put_database_aside()?;
-    if let Some(aside) = aside {
-        eprintln!("vouchsafe-log: the old database is kept as {}", aside.display());
-    }
-    let note = opened.note().to_string();
-    Database::create(&folder.database(), &SignedHead { head, note }).map(Arc::new)
+    };
+    Ok([mark, published].into_iter().flatten().max_by_key(|head| head.size))
 }
 
-fn complete_staged(storage: &Storage, head: &TreeHead) -> Result<(), Error> {
-    crate::log::complete_staged(storage, head)
+/// Puts a lost, damaged or old database aside and makes one of a head that was signed before: the entries
+/// lead to it, and signing it again says nothing new.
+fn replace_database(folder: &Folder, key: &LogKey, head: TreeHead) -> Result<Arc<Database>, Error> {
+    if let Some(aside) = folder.put_database_aside()? {
+        eprintln!("vouchsafe-log: the old database is kept as {}", aside.display());
+    }
+    Database::create(&folder.database(), &key.sign(head)?).map(Arc::new)
 }
 
 /// Shows that the entries lead to the root that was signed, before anything is changed.
-fn check_entries(storage: &Storage, head: &TreeHead) -> Result<(), Error> {
+fn check_entries(files: &dyn Tiles, head: &TreeHead) -> Result<(), Error> {
     let mut frontier = Frontier::new();
     for index in 0..head.size.div_ceil(tile::TILE_WIDTH) {
         let Some(tile) = Tile::in_tree(0, index, head.size) else { break };
-        let bytes = read_bundle(storage.tiles.as_ref(), tile)?;
+        let bytes = read_bundle(files, tile)?;
         let leaves = tile.leaves(&bytes).map_err(|error| damaged(&tile.entries_path(), &error))?;
         leaves.into_iter().for_each(|leaf| frontier.push(merkle::leaf_hash(leaf, &Ring), &Ring));
     }

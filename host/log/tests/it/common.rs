@@ -90,11 +90,9 @@ impl Admission for AdmitAll {
     fn admit(&self, leaves: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
         let judge = |leaf: &&[u8]| match leaf {
             [] => Err(Refusal::Code("empty")),
-            leaf => Ok(Admitted {
-                leaf: NewLeaf::new(leaf.to_vec()),
-                kind: LeafType::Receipt,
-                settle_by: None,
-            }),
+            leaf => {
+                Ok(Admitted { leaf: NewLeaf::new(leaf.to_vec()), kind: LeafType::Receipt, settle_by: None })
+            }
         };
         leaves.iter().map(judge).collect()
     }
@@ -138,16 +136,10 @@ impl Running {
     ) -> Self {
         let (tell, told) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(serve(
-            log,
-            admission,
-            blobs,
-            config,
-            move |at| tell.send(at).unwrap(),
-            async {
+        let ended =
+            tokio::spawn(serve(log, admission, blobs, config, move |at| tell.send(at).unwrap(), async {
                 let _ = stopped.await;
-            },
-        ));
+            }));
         Self { at: told.await.unwrap(), stop, ended }
     }
 
