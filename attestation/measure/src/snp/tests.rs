@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use proptest::prelude::*;
 use vouchsafe_verifier::encoding::to_hex;
 
 use super::*;
@@ -129,5 +130,30 @@ fn debians_firmware_has_the_known_launch_digests() {
     ] {
         let digest = guest.launch_digest(VcpuType::named(model).unwrap()).unwrap();
         assert!(to_hex(&digest).starts_with(begin), "{model}");
+    }
+}
+
+proptest! {
+    /// The crate indexes the image by what the image says: whatever our checks let through must not
+    /// make it panic, nor fail.
+    #[test]
+    fn what_passes_our_checks_is_measured_without_a_panic(
+        sections in prop::collection::vec((0_u32..0x900, 0_u32..6, prop::sample::select(vec![1_u32, 2, 3, 4, 5, 0x10])), 0..6),
+        changes in prop::collection::vec((32..0x180_usize, any::<u8>()), 0..3),
+        hashes in prop::sample::select(vec![0x81_0c00_u32, 0x81_0000, 0x81_0f50, 0x81_0f51, 0, u32::MAX]),
+    ) {
+        let mut image = Image { hashes, ..Image::default() };
+        image.sev.extend(sections.into_iter().map(|(page, pages, kind)| (page << 12, pages << 12, kind)));
+        let mut bytes = image.build();
+        for (distance, value) in changes {
+            let at = bytes.len() - distance;
+            bytes[at] = value;
+        }
+        let Ok(firmware) = Firmware::parse(&bytes) else { return Ok(()) };
+        let line = CommandLine::new("quiet").unwrap();
+        if let Ok(guest) = Guest::new(&firmware, b"kernel", None, line, 1, 1) {
+            let digest = guest.launch_digest(VcpuType::named("EPYC").unwrap());
+            prop_assert!(digest.is_ok(), "{:?}", digest);
+        }
     }
 }
