@@ -2,13 +2,16 @@
 
 mod answers;
 mod bundles;
+mod clauses;
 mod codes;
 mod common;
 mod documents;
 mod golden;
+mod logs;
 mod mutation;
 mod policies;
 mod properties;
 mod rules_snp;
 mod rules_tdx;
+mod settlement;
 mod vectors;

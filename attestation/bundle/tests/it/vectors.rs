@@ -11,7 +11,7 @@ use vouchsafe_verifier::{Endorsements, Evidence, SnpEndorsements, UnixSeconds};
 use crate::common::*;
 
 /// A folder of the vectors; `None` when they are not beside the checkout.
-fn vectors(part: &str) -> Option<PathBuf> {
+pub(crate) fn vectors(part: &str) -> Option<PathBuf> {
     let root = std::env::var_os("VOUCHSAFE_FIXTURES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let folder = root.join("vectors").join(part);
