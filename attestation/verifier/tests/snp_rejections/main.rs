@@ -99,6 +99,19 @@ fn wrong_revocation_lists_are_refused() {
     judge_table(revocation::REVOCATION);
 }
 
+/// Not two or three of them in the table: every bit of the guest policy that nobody has defined.
+#[test]
+fn every_undefined_guest_policy_bit_is_refused() {
+    let mut draft = milan();
+    draft.judge().unwrap();
+    let defined = draft.fields.policy;
+    for bit in 26..64 {
+        draft.fields.policy = defined | 1 << bit;
+        let error = draft.judge().err().unwrap_or_else(|| panic!("bit {bit} is accepted"));
+        assert_eq!(error.code(), "snp_guest_policy_reserved", "bit {bit}");
+    }
+}
+
 /// The page in README.md names every code; each that speaks of SEV-SNP or of its revocation list has a
 /// row here.
 #[test]
