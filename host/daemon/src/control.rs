@@ -10,10 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use vouchsafe_link::control::{BootId, EnclaveMessage, Health, Hello, HostMessage, Receiver, Sender};
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Error as LinkError, RawStream, dial};
+use vouchsafe_verifier::encoding::{Base64, from_base64};
 
-use crate::metrics::{Metrics, Raised, add, set};
-use crate::outbox::{ENVELOPE_BYTES_MAX, Outbox, Receipt};
-use crate::{Error, Event, Events, forward};
+use crate::metrics::{Metrics, Raised, set};
+use crate::outbox::ENVELOPE_BYTES_MAX;
+use crate::settle::{Item, Key, Kind, Report};
+use crate::storing::{self, Ack, Job};
+use crate::{Error, Event, Events, Outbox, Receipt, forward};
 
 /// Longest wait for the other side's first message.
 const HELLO_MAX: Duration = Duration::from_secs(10);
@@ -23,17 +26,16 @@ const HEALTH_EVERY: Duration = Duration::from_secs(5);
 const HEALTH_MAX: Duration = Duration::from_secs(30);
 /// Pause between attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-/// Receipts on their way to the disk.
-const RECEIPTS_QUEUED_MAX: usize = 256;
-/// Pause before a failed write is tried again.
-const STORAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the control connection needs, and what it learned.
 pub(crate) struct Control {
     endpoint: Endpoint,
     events: Events,
     metrics: Arc<Metrics>,
-    receipts: mpsc::Sender<Receipt>,
+    jobs: mpsc::Sender<Job>,
+    settling: Option<Settling>,
+    /// Number of the connection.
+    connection: u64,
     stored: mpsc::UnboundedReceiver<Ack>,
     signals: Signals,
     ready: Option<BootId>,
@@ -50,9 +52,12 @@ pub(crate) struct Signals {
     pub(crate) last: watch::Receiver<bool>,
 }
 
-struct Ack {
-    boot: BootId,
-    seq: u64,
+/// The control connection's ends of the settling client's channels.
+pub(crate) struct Settling {
+    /// What the enclave says, each with the number of the connection.
+    pub(crate) reports: mpsc::UnboundedSender<(u64, Report)>,
+    /// To the enclave, each for one connection and no later one.
+    pub(crate) messages: mpsc::Receiver<(u64, HostMessage)>,
 }
 
 /// How one connection ended.
@@ -86,28 +91,31 @@ impl Control {
         metrics: Arc<Metrics>,
         signals: Signals,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (receipts, queued) = mpsc::channel(RECEIPTS_QUEUED_MAX);
-        let (acks, stored) = mpsc::unbounded_channel();
-        let worker = Worker {
-            outbox,
-            queued,
-            acks,
-            events: events.clone(),
-            metrics: Arc::clone(&metrics),
-            pause: STORAGE_PAUSE,
-        };
-        let worker = tokio::task::spawn_blocking(move || worker.run());
+        let (storing::Ends { jobs, stored }, worker) =
+            storing::start(outbox, events.clone(), Arc::clone(&metrics));
         let control = Self {
             endpoint,
             events,
             metrics,
-            receipts,
+            jobs,
+            settling: None,
+            connection: 0,
             stored,
             signals,
             ready: None,
             failure: Arc::default(),
         };
         (control, worker)
+    }
+
+    /// Where the settling client leaves what it wants forgotten. Does not keep the queue alive.
+    pub(crate) fn jobs(&self) -> mpsc::WeakSender<Job> {
+        self.jobs.downgrade()
+    }
+
+    /// Joins the connection to the settling client.
+    pub(crate) fn settle(&mut self, settling: Settling) {
+        self.settling = Some(settling);
     }
 
     /// Where it is written down why the enclave cannot go on, if it says so.
@@ -149,7 +157,10 @@ impl Control {
     async fn serve(&mut self, stream: RawStream) -> Ended {
         let metrics = Arc::clone(&self.metrics);
         let _connected = Raised::new(&metrics.control_connected);
-        match self.exchange(stream).await {
+        self.connection = self.connection.saturating_add(1);
+        let ended = self.exchange(stream).await;
+        self.report(Report::Lost);
+        match ended {
             Ok(()) => Ended::Finished,
             Err(ended) => ended,
         }
@@ -174,23 +185,43 @@ impl Control {
         let mut draining = self.signals.draining.clone();
         let mut is_told_to_drain = !self.signals.is_ours;
         loop {
-            let receipts = self.receipts.clone();
+            let jobs = self.jobs.clone();
+            let settling = &mut self.settling;
+            let to_enclave = async {
+                match settling {
+                    Some(settling) => settling.messages.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 // No message is read while the disk is behind.
                 message = async {
-                    let place = receipts.reserve().await;
+                    let place = jobs.reserve().await;
                     receiver.receive().await.map(|message| (message, place))
                 } => {
                     let (Some(message), Ok(place)) = message? else { return Ok(()) };
                     match message {
                         EnclaveMessage::Receipt { boot, seq, envelope } => {
-                            place.send(checked(Receipt { boot, seq, envelope })?);
+                            let receipt = checked(Receipt { boot, seq, envelope }, self.settling.is_some())?;
+                            place.send(Job::Receipt(receipt));
+                        }
+                        EnclaveMessage::Record { boot, number, leaf, blobs } => {
+                            match self.settling.is_some() {
+                                true => place.send(Job::Record(record(boot, number, &leaf, &blobs)?)),
+                                false => self.events.tell(Event::LogMissing),
+                            }
                         }
                         EnclaveMessage::Health(health) => {
                             asked = None;
                             self.note(&health);
                         }
                         message => self.hear(message),
+                    }
+                }
+                Some((connection, message)) = to_enclave => {
+                    // What was meant for a connection before would be answered out of turn.
+                    if connection == self.connection {
+                        sender.send(&message).await?;
                     }
                 }
                 Some(ack) = self.stored.recv() => {
@@ -220,8 +251,19 @@ impl Control {
                 let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
                 *failure = Some(format!("{message} ({code})"));
             }
+            EnclaveMessage::Verified { boot, size } => self.report(Report::Verified { boot, size }),
+            EnclaveMessage::Refused { boot, size, code } => {
+                self.report(Report::Refused { boot, size, code });
+            }
             // A second hello says nothing new.
             _ => {}
+        }
+    }
+
+    fn report(&self, report: Report) {
+        if let Some(settling) = &self.settling {
+            // Without a client the program is about to end.
+            let _ = settling.reports.send((self.connection, report));
         }
     }
 
@@ -243,137 +285,25 @@ impl Control {
 
 const SOFTWARE: &str = concat!("vouchsafe-host ", env!("CARGO_PKG_VERSION"));
 
-fn checked(receipt: Receipt) -> Result<Receipt, Ended> {
+fn checked(receipt: Receipt, settles: bool) -> Result<Receipt, Ended> {
     let length = receipt.envelope.len();
-    if length <= ENVELOPE_BYTES_MAX {
-        return Ok(receipt);
+    if length > ENVELOPE_BYTES_MAX {
+        let (boot, seq) = (receipt.boot, receipt.seq);
+        return Err(Ended::Fatal(Error::ReceiptTooLong { boot, seq, length, max: ENVELOPE_BYTES_MAX }));
     }
-    let (boot, seq) = (receipt.boot, receipt.seq);
-    Err(Ended::Fatal(Error::ReceiptTooLong { boot, seq, length, max: ENVELOPE_BYTES_MAX }))
+    if settles && Item::of_receipt(&receipt).is_none() {
+        let what = format!("receipt {} is not an envelope", receipt.seq);
+        return Err(LinkError::MessageMalformed(what).into());
+    }
+    Ok(receipt)
 }
 
-/// Stores receipts and says which are stored.
-struct Worker<O> {
-    outbox: O,
-    queued: mpsc::Receiver<Receipt>,
-    acks: mpsc::UnboundedSender<Ack>,
-    events: Events,
-    metrics: Arc<Metrics>,
-    /// Before a failed write is tried again.
-    pause: Duration,
-}
-
-impl<O: Outbox> Worker<O> {
-    fn run(mut self) {
-        let mut batch = Vec::new();
-        // One sync serves all that is there.
-        while self.queued.blocking_recv_many(&mut batch, RECEIPTS_QUEUED_MAX) > 0 {
-            if !self.store(&batch) {
-                return;
-            }
-            let mut last = Vec::<Ack>::new();
-            for Receipt { boot, seq, .. } in batch.drain(..) {
-                match last.iter_mut().find(|ack| ack.boot == boot) {
-                    Some(ack) => ack.seq = ack.seq.max(seq),
-                    None => last.push(Ack { boot, seq }),
-                }
-            }
-            for ack in last {
-                // Without a control connection the enclave will send them again.
-                let _ = self.acks.send(ack);
-            }
-        }
-    }
-
-    /// Tries until it succeeds, or until nobody would be told of it any more.
-    fn store(&mut self, batch: &[Receipt]) -> bool {
-        loop {
-            match self.outbox.append(batch) {
-                Ok(stored) => {
-                    add(&self.metrics.receipts_stored, stored.new);
-                    add(&self.metrics.receipts_repeated, stored.repeated);
-                    return true;
-                }
-                Err(error) => {
-                    add(&self.metrics.storage_failures, 1);
-                    self.events.tell(Event::StorageFailing(error.to_string()));
-                }
-            }
-            if self.acks.is_closed() {
-                return false;
-            }
-            std::thread::sleep(self.pause);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Stored;
-    use std::sync::atomic::Ordering::Relaxed;
-
-    /// Fails so many times, then stores.
-    struct Failing {
-        failures: usize,
-        stored: Arc<Mutex<Vec<u64>>>,
-    }
-
-    impl Outbox for Failing {
-        fn append(&mut self, receipts: &[Receipt]) -> Result<Stored, Error> {
-            if self.failures > 0 {
-                self.failures -= 1;
-                return Err(Error::State {
-                    path: "outbox".into(),
-                    message: "no space left on device".into(),
-                });
-            }
-            self.stored.lock().unwrap().extend(receipts.iter().map(|receipt| receipt.seq));
-            Ok(Stored { new: u64::try_from(receipts.len()).unwrap(), repeated: 0 })
-        }
-    }
-
-    fn worker(
-        outbox: Failing,
-    ) -> (Worker<Failing>, mpsc::Sender<Receipt>, mpsc::UnboundedReceiver<Ack>, mpsc::UnboundedReceiver<Event>)
-    {
-        let (receipts, queued) = mpsc::channel(8);
-        let (acks, stored) = mpsc::unbounded_channel();
-        let (events, told) = Events::channel();
-        let metrics = Arc::default();
-        (Worker { outbox, queued, acks, events, metrics, pause: Duration::ZERO }, receipts, stored, told)
-    }
-
-    fn receipt(seq: u64) -> Receipt {
-        Receipt { boot: BootId::new(&"1".repeat(64)).unwrap(), seq, envelope: "{}".into() }
-    }
-
-    #[test]
-    fn a_full_disk_delays_acknowledgements_and_loses_nothing() {
-        let stored = Arc::default();
-        let (worker, receipts, mut acks, mut told) =
-            worker(Failing { failures: 3, stored: Arc::clone(&stored) });
-        let metrics = Arc::clone(&worker.metrics);
-        for seq in 0..5 {
-            receipts.try_send(receipt(seq)).unwrap();
-        }
-        drop(receipts);
-        worker.run();
-        assert_eq!(*stored.lock().unwrap(), [0, 1, 2, 3, 4]);
-        assert_eq!(acks.try_recv().unwrap().seq, 4, "one acknowledgement, for the last");
-        assert!(acks.try_recv().is_err());
-        let failures: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
-        assert_eq!(failures.len(), 3);
-        assert!(failures[0].to_string().contains("storage-failing outbox: no space left"), "{failures:?}");
-        assert_eq!((metrics.storage_failures.load(Relaxed), metrics.receipts_stored.load(Relaxed)), (3, 5));
-    }
-
-    #[test]
-    fn a_disk_that_stays_full_does_not_hold_up_the_end() {
-        let (worker, receipts, acks, _told) =
-            worker(Failing { failures: usize::MAX, stored: Arc::default() });
-        receipts.try_send(receipt(0)).unwrap();
-        drop((receipts, acks));
-        worker.run();
-    }
+fn record(boot: BootId, number: u64, leaf: &str, blobs: &[String]) -> Result<Item, Ended> {
+    let decode = |text: &str| {
+        let malformed = || LinkError::MessageMalformed(format!("record {number} is not base64"));
+        from_base64(text).map(Base64).ok_or_else(malformed)
+    };
+    let key = Key { boot, kind: Kind::Record, number };
+    let blobs: Result<Vec<_>, _> = blobs.iter().map(|blob| decode(blob)).collect();
+    Ok(Item { key, leaf: decode(leaf)?, blobs: blobs? })
 }

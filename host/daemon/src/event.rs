@@ -36,6 +36,28 @@ pub enum Event {
     ControlLost(String),
     /// Receipts could not be stored; they are kept and tried again.
     StorageFailing(String),
+    /// The enclave wants its receipts in a log, and this host was given none.
+    LogMissing,
+    /// Leaves or proofs could not be carried; it is tried again.
+    SettlingFailing(String),
+    /// The log refused a leaf; it is offered again later.
+    LogRefused {
+        /// The boot that signed it.
+        boot: BootId,
+        /// Its place among the boot's leaves of its kind.
+        number: u64,
+        /// The log's word for the reason.
+        code: String,
+    },
+    /// A receipt is about to be later in the log than it promises.
+    SettlementLate {
+        /// The boot that signed it.
+        boot: BootId,
+        /// Its position in that boot's sequence.
+        seq: u64,
+        /// Witness time by which it is promised.
+        settle_by: u64,
+    },
     /// The host was asked to stop and does.
     Stopping,
 }
@@ -50,6 +72,14 @@ impl fmt::Display for Event {
             Self::Ready(boot) => write!(f, "ready boot={boot}"),
             Self::ControlLost(why) => write!(f, "control-lost {why}"),
             Self::StorageFailing(why) => write!(f, "storage-failing {why}"),
+            Self::LogMissing => f.write_str("log-missing the enclave settles, and there is no --log"),
+            Self::SettlingFailing(why) => write!(f, "settling-failing {why}"),
+            Self::LogRefused { boot, number, code } => {
+                write!(f, "log-refused {code} boot={boot} number={number}")
+            }
+            Self::SettlementLate { boot, seq, settle_by } => {
+                write!(f, "settlement-late boot={boot} seq={seq} settle_by={settle_by}")
+            }
             Self::Stopping => f.write_str("stopping"),
         }
     }

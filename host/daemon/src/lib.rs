@@ -6,7 +6,8 @@
 //!
 //! - `forward` copies sessions between TCP clients and the enclave's session port;
 //! - `control` holds the control connection: readiness, health, receipts;
-//! - [`Outbox`] stores receipts durably before they are acknowledged;
+//! - `outbox` and `storing` store receipts durably before they are acknowledged;
+//! - `settle` carries receipts and records to a log, and its proofs to the enclave;
 //! - `enclave` starts and stops the enclave where this host is asked to;
 //! - `metrics` counts, for Prometheus.
 #![cfg_attr(
@@ -29,9 +30,14 @@ mod forward;
 mod metrics;
 mod outbox;
 mod run;
+mod settle;
+mod storing;
 
 pub use enclave::{EnclaveSource, ProcessEnclave, tie_to_parent_and_exec};
 pub use error::Error;
 pub use event::{Event, Events};
-pub use outbox::{FileOutbox, Outbox, Receipt, Stored};
+pub(crate) use outbox::{FileOutbox, Outbox, Stored};
+
+pub use outbox::Receipt;
 pub use run::{Config, Limits, run};
+pub use settle::{LogUrl, LogUrlError};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use vouchsafe_host::{Config, EnclaveSource, Error, Events, Limits, ProcessEnclave};
+use vouchsafe_host::{Config, EnclaveSource, Error, Events, Limits, LogUrl, ProcessEnclave};
 use vouchsafe_link::Endpoint;
 
 /// The untrusted host: forwards ciphertext, starts the enclave, keeps its receipts.
@@ -65,6 +65,9 @@ struct Run {
     /// Folder for receipts; made where missing.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// The log that receipts settle into: http://HOST[:PORT][/PREFIX].
+    #[arg(long, value_name = "URL")]
+    log: Option<LogUrl>,
     /// Where to serve Prometheus metrics.
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
@@ -154,6 +157,6 @@ impl From<Run> for Config {
             drain: Duration::from_secs(run.drain_max),
             ..Limits::default()
         };
-        Self { listen: run.listen, enclave, state: run.state, metrics: run.metrics, limits }
+        Self { listen: run.listen, enclave, state: run.state, metrics: run.metrics, log: run.log, limits }
     }
 }

@@ -5,6 +5,7 @@
 use core::convert::Infallible;
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ macro_rules! metrics {
         #[derive(Debug, Default)]
         pub(crate) struct Metrics {
             $($(#[doc = $doc])* pub(crate) $field: AtomicU64,)*
+            /// From a leaf's arrival at this host until the log answered with its place.
+            pub(crate) gap_witnessed: Histogram,
+            /// From a leaf's arrival at this host until the enclave verified its inclusion.
+            pub(crate) gap_verified: Histogram,
         }
 
         impl Metrics {
@@ -44,6 +49,15 @@ macro_rules! metrics {
                     let _ = writeln!(out, "{}{labels} {}", $name, self.$field.load(Relaxed));
                 )*
                 let _ = described;
+                let name = "vouchsafe_host_settle_seconds";
+                let _ = writeln!(
+                    out,
+                    "# HELP {name} From a leaf's arrival at this host, by its own clock: until the log answered, with \
+                     its witnesses' cosignatures where it has any; until the enclave verified the proof."
+                );
+                let _ = writeln!(out, "# TYPE {name} histogram");
+                self.gap_witnessed.write(&mut out, name, "witnessed");
+                self.gap_verified.write(&mut out, name, "verified");
                 out
             }
         }
@@ -75,12 +89,65 @@ metrics! {
     control_connected: "gauge" "vouchsafe_host_control_connected";
     /// Whether the enclave said that it serves.
     enclave_ready: "gauge" "vouchsafe_host_enclave_ready";
+    /// Leaves that are not proved to be in the log.
+    unsettled: "gauge" "vouchsafe_host_unsettled";
+    /// How long the oldest of them has waited.
+    unsettled_oldest_seconds: "gauge" "vouchsafe_host_unsettled_oldest_seconds";
+    /// Leaves proved to be in the log.
+    settled: "counter" "vouchsafe_host_settled_total";
+    /// Failed attempts to carry leaves or proofs.
+    settle_failures: "counter" "vouchsafe_host_settle_failures_total";
+    /// Leaves that the log refused.
+    log_refusals: "counter" "vouchsafe_host_log_refusals_total";
+    /// Proofs that the enclave refused.
+    enclave_refusals: "counter" "vouchsafe_host_enclave_refusals_total";
+    /// Receipts that were about to miss their promised time.
+    settle_alarms: "counter" "vouchsafe_host_settle_alarms_total";
     /// Requests the enclave is executing.
     enclave_active: "gauge" "vouchsafe_host_enclave_requests_active";
     /// Requests waiting in the enclave.
     enclave_queued: "gauge" "vouchsafe_host_enclave_requests_queued";
     /// Receipts the enclave holds until they are acknowledged.
     enclave_unacknowledged: "gauge" "vouchsafe_host_enclave_receipts_unacknowledged";
+}
+
+/// Upper bounds of a histogram's buckets, milliseconds.
+const BUCKETS_MS: [u64; 12] =
+    [100, 250, 500, 750, 1_000, 1_500, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000];
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    buckets: [AtomicU64; BUCKETS_MS.len()],
+    count: AtomicU64,
+    sum_ms: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&self, took: Duration) {
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        for (bucket, _) in self.buckets.iter().zip(BUCKETS_MS).filter(|(_, bound)| took <= *bound) {
+            add(bucket, 1);
+        }
+        add(&self.count, 1);
+        add(&self.sum_ms, took);
+    }
+
+    fn write(&self, out: &mut String, name: &str, stage: &str) {
+        for (bucket, bound) in self.buckets.iter().zip(BUCKETS_MS) {
+            let (bound, count) = (seconds(bound), bucket.load(Relaxed));
+            let _ = writeln!(out, "{name}_bucket{{stage=\"{stage}\",le=\"{bound}\"}} {count}");
+        }
+        let (count, sum) = (self.count.load(Relaxed), seconds(self.sum_ms.load(Relaxed)));
+        let _ = writeln!(out, "{name}_bucket{{stage=\"{stage}\",le=\"+Inf\"}} {count}");
+        let _ = writeln!(out, "{name}_sum{{stage=\"{stage}\"}} {sum}");
+        let _ = writeln!(out, "{name}_count{{stage=\"{stage}\"}} {count}");
+    }
+}
+
+/// Milliseconds, written as seconds.
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
 }
 
 /// Adds to a counter or gauge.
@@ -168,6 +235,11 @@ mod tests {
         assert!(text.contains("vouchsafe_host_connections_open 1\n"), "{text}");
         assert_eq!(text.matches("# TYPE vouchsafe_host_bytes_total counter\n").count(), 1);
         assert!(text.contains("# HELP vouchsafe_host_bytes_total Ciphertext forwarded.\n"), "{text}");
+        metrics.gap_witnessed.observe(Duration::from_millis(600));
+        let text = metrics.to_text();
+        assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"0.500\"} 0\n"), "{text}");
+        assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"0.750\"} 1\n"), "{text}");
+        assert!(text.contains("settle_seconds_sum{stage=\"witnessed\"} 0.600\n"), "{text}");
         drop(open);
         assert!(metrics.to_text().contains("vouchsafe_host_connections_open 0\n"));
     }

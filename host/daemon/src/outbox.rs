@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use vouchsafe_link::control::BootId;
 
 use crate::Error;
+use crate::settle::{Item, Key};
 
 /// Longest envelope that is stored, in bytes. Receipts are at most 4 KiB.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 16 * 1024;
@@ -31,27 +32,37 @@ pub struct Receipt {
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stored {
+pub(crate) struct Stored {
     /// Receipts that are new.
-    pub new: u64,
+    pub(crate) new: u64,
     /// Receipts that were there before.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
 }
 
 /// Where receipts wait until they are published.
-pub trait Outbox: Send + 'static {
+pub(crate) trait Outbox: Send + 'static {
     /// Stores receipts durably, in this order, leaving out those that are stored already. After an
     /// error none of the batch counts as stored, and the same batch can be given again.
     ///
     /// # Errors
     /// When the storage fails.
     fn append(&mut self, receipts: &[Receipt]) -> Result<Stored, Error>;
+
+    /// As [`Outbox::append`], for what a boot says of itself. Without a log nobody would read it.
+    fn append_records(&mut self, _records: &[Item]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Forgets what is in the log for good.
+    fn remove(&mut self, _keys: &[Key]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// An append-only file of JSON lines, synced after each batch, in a folder of which this has
 /// exclusive use.
 #[derive(Debug)]
-pub struct FileOutbox {
+pub(crate) struct FileOutbox {
     path: PathBuf,
     file: File,
     /// Bytes of the file that hold whole, synced records. What is behind them was not acknowledged.
@@ -68,7 +79,7 @@ impl FileOutbox {
     ///
     /// # Errors
     /// [`Error::State`], [`Error::StateLocked`] or [`Error::OutboxDamaged`].
-    pub fn open(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(|error| Error::state(folder, &error))?;
         let lock = lock(&folder.join(LOCK_NAME))?;
         let path = folder.join(FILE_NAME);
@@ -82,7 +93,8 @@ impl FileOutbox {
     }
 
     /// How many bytes of receipts are stored.
-    pub fn bytes(&self) -> u64 {
+    #[cfg(test)]
+    fn bytes(&self) -> u64 {
         self.length
     }
 
@@ -122,7 +134,7 @@ impl Outbox for FileOutbox {
     }
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let failed = |error| Error::state(path, &error);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {

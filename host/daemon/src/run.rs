@@ -7,17 +7,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::control::{Control, Signals};
+use crate::control::{Control, Settling, Signals};
 use crate::enclave::Enclave;
 use crate::metrics::{self, Metrics};
+use crate::settle::{Channels, Client, LogUrl, Queue, SettlingOutbox};
 use crate::{EnclaveSource, Error, Event, Events, FileOutbox, forward};
 
 /// How long to go on reading what an ended enclave sent last.
 const LAST_RECEIPTS_MAX: Duration = Duration::from_secs(1);
+
+/// How long an enclave that is told to end may take.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// The same, where its last receipts and its last word are to become public.
+const SETTLE_AND_STOP_MAX: Duration = Duration::from_secs(20);
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Where to serve metrics, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The log that receipts settle into, if they do.
+    pub log: Option<LogUrl>,
     /// Limits on sessions.
     pub limits: Limits,
 }
@@ -63,7 +71,10 @@ impl Default for Limits {
 /// # Errors
 /// [`Error`], where it was not asked to stop.
 pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>) -> Result<(), Error> {
-    let outbox = FileOutbox::open(&config.state)?;
+    let (opened, stop_max) = match config.log {
+        None => (Opened::Unpublished(FileOutbox::open(&config.state)?), STOP_MAX),
+        Some(log) => (Opened::Settling(Queue::open(&config.state)?, log), SETTLE_AND_STOP_MAX),
+    };
     let metrics = Arc::new(Metrics::default());
     let (listener, address) = metrics::bind(config.listen).await?;
     events.tell(Event::Listening(address));
@@ -81,8 +92,26 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
     let (last, is_last) = watch::channel(false);
     let is_ours = enclave.is_ours();
     let signals = Signals { draining: draining.clone(), is_ours, last: is_last };
-    let (control, storing) =
-        Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), signals);
+    let (control, storing, _settling) = match opened {
+        Opened::Unpublished(outbox) => {
+            let (control, storing) =
+                Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), signals);
+            (control, storing, None)
+        }
+        Opened::Settling(queue, log) => {
+            let (items, stored) = mpsc::unbounded_channel();
+            let outbox = SettlingOutbox::new(queue, items);
+            let (mut control, storing) =
+                Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), signals);
+            let (reports, heard) = mpsc::unbounded_channel();
+            let (to_enclave, messages) = mpsc::channel(1);
+            control.settle(Settling { reports, messages });
+            let channels =
+                Channels { items: stored, reports: heard, messages: to_enclave, jobs: control.jobs() };
+            let client = Client::new(log, channels, events.clone(), Arc::clone(&metrics));
+            (control, storing, Some(AbortOnDrop(tokio::spawn(client.run()))))
+        }
+    };
     let failure = control.failure();
 
     let mut result = {
@@ -111,7 +140,7 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         last.send_replace(true);
         if is_ours && !control_ended {
             let rest = async {
-                enclave.stop().await;
+                enclave.stop(stop_max).await;
                 sleep(LAST_RECEIPTS_MAX).await;
             };
             tokio::select! {
@@ -119,7 +148,7 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
                 _ = &mut control => {}
             }
         }
-        enclave.stop().await;
+        enclave.stop(stop_max).await;
         result
     };
     // Ends once its queue is stored, since the control connection is gone.
@@ -130,6 +159,14 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         *last_words = Some(failure);
     }
     result
+}
+
+/// Where receipts are stored.
+enum Opened {
+    /// For whoever reads the file.
+    Unpublished(FileOutbox),
+    /// Until the log has them.
+    Settling(Queue, LogUrl),
 }
 
 struct AbortOnDrop(JoinHandle<()>);

@@ -3,6 +3,7 @@
 mod process;
 mod tied;
 
+use core::time::Duration;
 use std::path::Path;
 
 use vouchsafe_link::Endpoint;
@@ -63,10 +64,10 @@ impl Enclave {
         }
     }
 
-    /// Stops it where it is ours, first kindly, then not.
-    pub(crate) async fn stop(&mut self) {
+    /// Stops it where it is ours, first kindly, after `stop_max` not.
+    pub(crate) async fn stop(&mut self, stop_max: Duration) {
         if let Self::Started(process) = self {
-            process.stop().await;
+            process.stop(stop_max).await;
         }
     }
 }

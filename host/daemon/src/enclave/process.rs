@@ -30,8 +30,6 @@ const FOLDER_NAME: &str = "link";
 const SOCKET_NAME: &str = "link.sock";
 /// Longest path of a Unix socket that every platform takes: 104 bytes on some, with the final zero.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
-/// How long the enclave may take to end by itself.
-const STOP_MAX: Duration = Duration::from_secs(5);
 /// How long to wait for the rest of what an ended enclave wrote.
 const OUTPUT_MAX: Duration = Duration::from_millis(500);
 /// Lines of its output that are kept.
@@ -115,9 +113,9 @@ impl Process {
         Error::EnclaveEnded { status, last_words: output.back().cloned() }
     }
 
-    pub(crate) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self, stop_max: Duration) {
         self.signal(Signal::SIGTERM);
-        if timeout(STOP_MAX, self.child.wait()).await.is_err() {
+        if timeout(stop_max, self.child.wait()).await.is_err() {
             self.signal(Signal::SIGKILL);
             // Killed processes end; where the wait itself fails there is nothing left to do.
             let _ = self.child.wait().await;

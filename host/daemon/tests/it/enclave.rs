@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use vouchsafe_host::{Config, EnclaveSource, Error, Event, Events, Limits};
+use vouchsafe_host::{Config, EnclaveSource, Error, Event, Events, Limits, LogUrl};
 use vouchsafe_link::control::{BootId, EnclaveMessage, Hello, HostMessage, Receiver, Sender};
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Listener, Port, RawStream};
 
@@ -36,6 +36,15 @@ impl Host {
     }
 
     pub(crate) fn start_in(folder: TempDir, endpoint: &Endpoint, limits: Limits) -> Self {
+        Self::start_with(folder, endpoint, limits, None)
+    }
+
+    pub(crate) fn start_with(
+        folder: TempDir,
+        endpoint: &Endpoint,
+        limits: Limits,
+        log: Option<LogUrl>,
+    ) -> Self {
         let (events, receiver) = Events::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let config = Config {
@@ -43,6 +52,7 @@ impl Host {
             enclave: EnclaveSource::Connect(endpoint.clone()),
             state: folder.path().to_path_buf(),
             metrics: Some("127.0.0.1:0".parse().unwrap()),
+            log,
             limits,
         };
         let task = tokio::spawn(vouchsafe_host::run(config, events, async {

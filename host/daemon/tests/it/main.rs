@@ -1,6 +1,8 @@
 //! Tests of the host: in this process with an enclave that the test plays, and as a program.
 
 mod enclave;
+mod log;
 mod program;
 mod receipts;
 mod sessions;
+mod settle;

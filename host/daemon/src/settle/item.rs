@@ -1,0 +1,68 @@
+//! What waits to be in the log.
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_link::control::BootId;
+use vouchsafe_receipt::{Envelope, Leaf, receipt_leaf};
+use vouchsafe_translog::{Hash, merkle};
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Base64;
+
+use crate::Receipt;
+
+/// Which of a boot's leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    /// The boot that signed it.
+    pub(crate) boot: BootId,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Its place among the boot's leaves of this kind.
+    pub(crate) number: u64,
+}
+
+/// Records are submitted before receipts: the log admits nothing of a boot that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// What the boot says of itself.
+    Record,
+    /// What it says of an answer.
+    Receipt,
+}
+
+/// A leaf on its way to the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Item {
+    /// Which one.
+    pub(crate) key: Key,
+    /// The leaf's exact bytes.
+    pub(crate) leaf: Base64,
+    /// What it names by digest.
+    pub(crate) blobs: Vec<Base64>,
+}
+
+impl Item {
+    /// A receipt's leaf; `None` where the envelope is not one.
+    pub(crate) fn of_receipt(receipt: &Receipt) -> Option<Self> {
+        let envelope = Envelope::from_json(receipt.envelope.as_bytes()).ok()?;
+        let leaf = receipt_leaf(&envelope);
+        let key = Key { boot: receipt.boot.clone(), kind: Kind::Receipt, number: receipt.seq };
+        Some(Self { key, leaf: Base64(leaf), blobs: Vec::new() })
+    }
+
+    /// The RFC 6962 hash of the leaf.
+    pub(crate) fn hash(&self) -> Hash {
+        merkle::leaf_hash(&self.leaf.0, &Ring)
+    }
+
+    /// The witness time by which it is promised to be in the log. Read without verifying anything: it
+    /// decides when this host raises an alarm, and nothing else.
+    pub(crate) fn settle_by(&self) -> Option<u64> {
+        let Leaf::Receipt(signed) = Leaf::parse(&self.leaf.0).ok()? else { return None };
+        let payload: serde_json::Value =
+            serde_json::from_slice(signed.envelope().unverified_payload()).ok()?;
+        payload.get("settle_by")?.as_u64()
+    }
+}

@@ -1,0 +1,255 @@
+//! Settling: leaves go to the log, proofs come back and go to the enclave.
+//!
+//! The queue on disk is the only durable copy outside the enclave, so a leaf stays there until the
+//! enclave has verified its inclusion, or, where the boot that signed it is gone, until the log has
+//! answered with its place. Everything is submitted again as often as it takes: the log answers a leaf
+//! that it has with the place it has. One submission is under way at a time, and one message to the
+//! enclave.
+
+mod hand_over;
+mod http;
+mod item;
+mod queue;
+mod store;
+mod submit;
+mod tree;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use vouchsafe_link::control::{BootId, HostMessage};
+use vouchsafe_translog::Hash;
+
+pub use http::{LogUrl, LogUrlError};
+pub(crate) use item::{Item, Key, Kind};
+pub(crate) use queue::Queue;
+pub(crate) use store::SettlingOutbox;
+use tree::Tree;
+
+use crate::metrics::{Metrics, add, set};
+use crate::storing::Job;
+use crate::{Event, Events};
+
+/// Pause after the first failure; doubled after each further one.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Between two looks at the log's checkpoint while nothing waits.
+const POLL: Duration = Duration::from_secs(5);
+/// How long before a promise is missed the alarm is raised, seconds.
+const ALARM_SECONDS: u64 = 20;
+
+/// What the control connection tells of the enclave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// It verified up to this size: on connecting, and as the answer to a message.
+    Verified { boot: BootId, size: u64 },
+    /// It refused a message.
+    Refused { boot: BootId, size: u64, code: String },
+    /// The connection was lost.
+    Lost,
+}
+
+/// The client's ends of its channels.
+pub(crate) struct Channels {
+    /// Leaves that are stored.
+    pub(crate) items: mpsc::UnboundedReceiver<Item>,
+    /// What the enclave says, each with the number of the connection.
+    pub(crate) reports: mpsc::UnboundedReceiver<(u64, Report)>,
+    /// To the enclave, each for one connection and no later one.
+    pub(crate) messages: mpsc::Sender<(u64, HostMessage)>,
+    /// To the queue.
+    pub(crate) jobs: mpsc::WeakSender<Job>,
+}
+
+/// A leaf on its way.
+struct Waiting {
+    item: Item,
+    hash: Hash,
+    since: Instant,
+    settle_by: Option<u64>,
+    is_alarmed: bool,
+    /// Not submitted before.
+    retry_at: Instant,
+    place: Option<Place>,
+}
+
+/// Where the log put it.
+#[derive(Clone)]
+struct Place {
+    index: u64,
+    /// The path in the tree of this size.
+    path: Vec<Hash>,
+    size: u64,
+}
+
+/// Carries leaves and proofs.
+pub(crate) struct Client {
+    log: LogUrl,
+    channels: Channels,
+    events: Events,
+    metrics: Arc<Metrics>,
+    waiting: BTreeMap<Key, Waiting>,
+    enclave: Option<(BootId, u64)>,
+    connection: u64,
+    tree: Option<Tree>,
+    /// The note that the enclave was given last.
+    handed: Option<String>,
+    polled: Instant,
+    pause: Duration,
+}
+
+/// Why a step failed: text for the operator.
+type Failure = String;
+
+impl Client {
+    pub(crate) fn new(log: LogUrl, channels: Channels, events: Events, metrics: Arc<Metrics>) -> Self {
+        Self {
+            log,
+            channels,
+            events,
+            metrics,
+            waiting: BTreeMap::new(),
+            enclave: None,
+            connection: 0,
+            tree: None,
+            handed: None,
+            polled: Instant::now(),
+            pause: PAUSE_MIN,
+        }
+    }
+
+    /// Carries on until its channels are closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            while let Ok(item) = self.channels.items.try_recv() {
+                self.take(item);
+            }
+            while let Ok(report) = self.channels.reports.try_recv() {
+                self.hear(report);
+            }
+            self.watch();
+            let wake = match self.step().await {
+                Ok(true) => {
+                    self.pause = PAUSE_MIN;
+                    continue;
+                }
+                Ok(false) => self.next_due(),
+                Err(why) => {
+                    add(&self.metrics.settle_failures, 1);
+                    self.events.tell(Event::SettlingFailing(why));
+                    let wake = after(self.pause);
+                    self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
+                    // New leaves would only meet the same failure sooner.
+                    sleep_until(wake).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                item = self.channels.items.recv() => match item {
+                    Some(item) => self.take(item),
+                    None => return,
+                },
+                report = self.channels.reports.recv() => match report {
+                    Some(report) => self.hear(report),
+                    None => return,
+                },
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item) {
+        let (hash, settle_by, now) = (item.hash(), item.settle_by(), Instant::now());
+        let waiting =
+            Waiting { hash, since: now, settle_by, is_alarmed: false, retry_at: now, place: None, item };
+        self.waiting.entry(waiting.item.key.clone()).or_insert(waiting);
+    }
+
+    fn hear(&mut self, (connection, report): (u64, Report)) {
+        self.connection = connection;
+        match report {
+            Report::Verified { boot, size } | Report::Refused { boot, size, .. } => {
+                self.enclave = Some((boot, size));
+            }
+            Report::Lost => {
+                self.enclave = None;
+                self.handed = None;
+            }
+        }
+    }
+
+    /// Gauges, and the alarm for promises that are about to be missed.
+    fn watch(&mut self) {
+        let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        set(&self.metrics.unsettled, count);
+        let oldest = self.waiting.values().map(|waiting| waiting.since.elapsed().as_secs()).max();
+        set(&self.metrics.unsettled_oldest_seconds, oldest.unwrap_or(0));
+        // This host's own clock: an alarm, not evidence.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let alarm = now.saturating_add(ALARM_SECONDS);
+        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_alarmed) {
+            if let Some(settle_by) = waiting.settle_by.filter(|settle_by| alarm >= *settle_by) {
+                waiting.is_alarmed = true;
+                add(&self.metrics.settle_alarms, 1);
+                let Key { boot, number, .. } = waiting.item.key.clone();
+                self.events.tell(Event::SettlementLate { boot, seq: number, settle_by });
+            }
+        }
+    }
+
+    /// When there may be something to do without being told.
+    fn next_due(&self) -> Instant {
+        let poll = self.polled.checked_add(POLL).unwrap_or(self.polled);
+        let unplaced = self.waiting.values().filter(|waiting| waiting.place.is_none());
+        unplaced.map(|waiting| waiting.retry_at).min().map_or(poll, |retry| retry.min(poll))
+    }
+
+    /// Does one thing, if there is one to do.
+    async fn step(&mut self) -> Result<bool, Failure> {
+        if self.submit().await? {
+            return Ok(true);
+        }
+        self.forget_other_boots().await;
+        if self.hand_over().await? {
+            return Ok(true);
+        }
+        self.poll().await
+    }
+
+    fn renew(&mut self, tree: Tree) {
+        if self.tree.as_ref().is_none_or(|known| known.size() <= tree.size()) {
+            self.tree = Some(tree);
+        }
+    }
+
+    /// Leaves of boots that are gone have nobody to prove them to.
+    async fn forget_other_boots(&mut self) {
+        let Some((boot, _)) = self.enclave.clone() else { return };
+        let gone = |waiting: &&Waiting| waiting.place.is_some() && waiting.item.key.boot != boot;
+        let keys: Vec<Key> = self.waiting.values().filter(gone).map(|it| it.item.key.clone()).collect();
+        self.forget(keys).await;
+    }
+
+    async fn forget(&mut self, keys: Vec<Key>) {
+        for key in &keys {
+            if let Some(waiting) = self.waiting.remove(key) {
+                add(&self.metrics.settled, 1);
+                self.metrics.gap_verified.observe(waiting.since.elapsed());
+            }
+        }
+        // Without a queue the program is about to end; what is forgotten twice is harmless.
+        if let (false, Some(jobs)) = (keys.is_empty(), self.channels.jobs.upgrade()) {
+            let _ = jobs.send(Job::Proven(keys)).await;
+        }
+    }
+}
+
+fn after(pause: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(pause).unwrap_or(now)
+}
