@@ -12,6 +12,10 @@ use vouchsafe_link::{CONTROL_PORT, Endpoint, dial};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vouchsafe-enclave-sim");
 const DEMO_MODEL: &[u8] = include_bytes!("../../demo-model/vouchsafe-demo.gguf");
 
+/// Keys of a log and a witness that nobody has the other half of.
+const LOG_KEY: &str = "example.test/log+17ca1449+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+const WITNESS_KEY: &str = "w+14f42d88+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
+
 /// One authority for all tests, since its keys take seconds to make.
 fn authority() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -62,6 +66,16 @@ fn what_it_measures_to_is_known_from_the_outside() {
     let other = measure(&["--config", &config]);
     assert_ne!(other["measurement"], first["measurement"]);
     assert_eq!(other["models"], first["models"]);
+
+    // The log and its witnesses are measured, whichever file they come from.
+    let section = format!(r#"{{"log":{{"key":"{LOG_KEY}","witnesses":["{WITNESS_KEY}"],"quorum":1}}}}"#);
+    let settlement = file(folder.path(), "settlement.json", section.as_bytes());
+    let settling = measure(&["--settlement", &settlement]);
+    assert_ne!(settling["measurement"], first["measurement"]);
+    let whole = format!(r#"{{"settlement":{section}}}"#);
+    let whole = file(folder.path(), "whole.json", whole.as_bytes());
+    assert_eq!(measure(&["--config", &whole])["configuration"], settling["configuration"]);
+    assert_eq!(run(&["measure", "--settlement", &config]).status.code(), Some(1));
 
     let model = file(folder.path(), "vouchsafe-demo.gguf", DEMO_MODEL);
     let same = measure(&["--model", &model]);
@@ -152,4 +166,46 @@ async fn it_says_on_the_control_connection_that_it_is_ready_and_ends_when_told()
     let mut stderr = String::new();
     started.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(status.success(), "{status}: {stderr}");
+}
+
+#[tokio::test]
+async fn with_a_log_it_offers_its_boot_record_and_serves_nobody_before_the_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = format!(r#"{{"log":{{"key":"{LOG_KEY}","witnesses":["{WITNESS_KEY}"],"quorum":1}}}}"#);
+    let settlement = file(folder.path(), "settlement.json", section.as_bytes());
+    let link = Endpoint::Unix(folder.path().join("link.sock"));
+    let mut child = command(&["--link", &link.to_string(), "--settlement", &settlement]).spawn().unwrap();
+    let stream = vouchsafe_link::dial_retrying(&link, CONTROL_PORT, Default::default()).await.unwrap();
+    let (reader, writer) = tokio::io::split(stream);
+    let (mut receiver, mut sender) = (Receiver::new(reader), Sender::new(writer));
+    sender.send(&HostMessage::Hello(Hello::new("test"))).await.unwrap();
+    let mut said = Vec::new();
+    let (number, blobs) = loop {
+        match receiver.receive::<EnclaveMessage>().await.unwrap().expect("it goes on") {
+            EnclaveMessage::Record { number, blobs, .. } => break (number, blobs),
+            other => said.push(other),
+        }
+    };
+    assert_eq!((number, blobs.len()), (0, 2), "the statement and its evidence");
+    assert!(said.iter().any(|said| matches!(said, EnclaveMessage::Verified { size: 0, .. })), "{said:?}");
+    assert!(!said.iter().any(|said| matches!(said, EnclaveMessage::Ready { .. })), "{said:?}");
+    // A made-up checkpoint is refused, and changes nothing.
+    let note = "example.test/log\n1\nAAAA\n\n\u{2014} x AAAA\n".to_owned();
+    sender.send(&HostMessage::Checkpoint { note, from: 0, consistency: Vec::new() }).await.unwrap();
+    sender.send(&HostMessage::HealthRequest {}).await.unwrap();
+    let (mut is_refused, mut is_ready) = (false, true);
+    while let Some(message) = receiver.receive::<EnclaveMessage>().await.unwrap() {
+        match message {
+            EnclaveMessage::Refused { size, .. } => is_refused = size == 0,
+            EnclaveMessage::Health(health) => {
+                is_ready = health.ready;
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(is_refused && !is_ready);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
 }

@@ -23,7 +23,7 @@ use super::sampling::Streaming;
 use super::streamed;
 use super::wording::Wording;
 use crate::http::{Body, BodySender};
-use crate::issue::{Admission, CLIENT_CLOSED_REQUEST, Issued, Pending, Proof};
+use crate::issue::{Admission, CLIENT_CLOSED_REQUEST, IssueError, Issued, Pending, Proof};
 
 const JSON_TYPE: &str = "application/json";
 /// An opening longer than this is left out of the headers, since clients bound those; the token
@@ -64,41 +64,42 @@ pub(super) fn admission(
 }
 
 /// Turns an admitted request away, with a receipt that says so.
-pub(super) fn refuse(mut pending: Pending, error: &ApiError) -> Response<Body> {
+pub(super) async fn refuse(mut pending: Pending, error: &ApiError) -> Response<Body> {
     pending.record_mut().error = Some(error.code.to_owned());
     let token = pending.token();
     let body = error.body();
-    let mut response = error.response();
-    match pending.finish(error.status.as_u16(), JSON_TYPE, &body) {
-        Ok(issued) => attach(&mut response, &issued, &token),
-        Err(_) => return ApiError::internal("receipt_failed").response(),
-    }
-    response
+    let issued = pending.finish(error.status.as_u16(), JSON_TYPE, &body);
+    deliver(issued, error.response(), &token, None).await
 }
 
-/// Answers an admitted request with one body: at once, or when the log proved that it holds the
-/// receipt, whichever was asked for. The receipt is signed before the first wait.
-pub(super) async fn whole(mut pending: Pending, body: Vec<u8>, deadline: Instant) -> Response<Body> {
+/// Answers an admitted request with one body. The receipt is signed before the first wait.
+pub(super) async fn whole(mut pending: Pending, body: Vec<u8>, deadline: Option<Instant>) -> Response<Body> {
     pending.record_mut().error = None;
     let token = pending.token();
+    let issued = pending.finish(200, JSON_TYPE, &body);
+    deliver(issued, json_response(StatusCode::OK, body.into()), &token, deadline).await
+}
+
+/// Gives a response with its receipt: at once, or when the log proved that it holds the receipt,
+/// whichever was asked for.
+async fn deliver(
+    issued: Result<Issued, IssueError>,
+    mut response: Response<Body>,
+    token: &str,
+    deadline: Option<Instant>,
+) -> Response<Body> {
     // No answer without its receipt.
-    let Ok(mut issued) = pending.finish(200, JSON_TYPE, &body) else {
-        return ApiError::internal("receipt_failed").response();
-    };
-    let proof = match issued.proof(deadline).await {
-        Proof::NotAsked => None,
-        Proof::Proved(text) => Some(to_base64url(text.as_bytes())),
+    let Ok(mut issued) = issued else { return ApiError::internal("receipt_failed").response() };
+    match issued.proof(deadline).await {
+        Proof::NotAsked => {}
+        Proof::Proved(text) => set(&mut response, PROOF_NAME, to_base64url(text.as_bytes())),
         Proof::Late => {
             let mut response = ApiError::settlement_late().response();
-            set(&mut response, TOKEN_NAME, token);
+            set(&mut response, TOKEN_NAME, token.to_owned());
             return response;
         }
-    };
-    let mut response = json_response(StatusCode::OK, body.into());
-    attach(&mut response, &issued, &token);
-    if let Some(proof) = proof {
-        set(&mut response, PROOF_NAME, proof);
     }
+    attach(&mut response, &issued, token);
     response
 }
 
@@ -143,25 +144,29 @@ pub(super) async fn generate_whole(work: Work, reply: oneshot::Sender<Response<B
     let record = pending.record_mut();
     record.usage = Some(usage);
     record.finish_reasons = running.reasons();
-    let response = match ended {
+    let error = match ended {
         Err(None) => {
             record.error = Some("client_closed_request".into());
             // Nobody is there to be told if this fails.
             let _ = pending.finish(CLIENT_CLOSED_REQUEST, "", &[]);
             return;
         }
-        Err(Some(error)) => refuse(pending, &error),
-        Ok(()) if running.failed() => refuse(pending, &ApiError::internal("generation_failed")),
-        Ok(()) => {
-            let body = wording.whole(running.choices(), usage);
-            // What is computed is computed: waiting for the log takes nobody's place.
-            drop((running, places));
-            tokio::select! {
-                biased;
-                response = whole(pending, body, deadline) => response,
-                () = reply.closed() => return,
-            }
+        Err(Some(error)) => Some(error),
+        Ok(()) => running.failed().then(|| ApiError::internal("generation_failed")),
+    };
+    let body = wording.whole(running.choices(), usage);
+    // What is computed is computed: waiting for the log takes nobody's place.
+    drop((running, places));
+    let answer = async {
+        match error {
+            Some(error) => refuse(pending, &error).await,
+            None => whole(pending, body, Some(deadline)).await,
         }
+    };
+    let response = tokio::select! {
+        biased;
+        response = answer => response,
+        () = reply.closed() => return,
     };
     // Who left in this very moment retrieves the receipt by token, or not at all.
     let _ = reply.send(response);

@@ -40,7 +40,7 @@ pub(super) async fn chat(context: &Arc<Context>, incoming: Incoming) -> Answer {
     let pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
     let model = match text_model(served.as_ref(), &request.model) {
         Ok(model) => model,
-        Err(error) => return Ok(refuse(pending, &error)),
+        Err(error) => return Ok(refuse(pending, &error).await),
     };
     let ChatRequest { model: name, messages, generation } = request;
     let prompts = context
@@ -71,7 +71,7 @@ pub(super) async fn completion(context: &Arc<Context>, incoming: Incoming) -> An
     let pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
     let model = match text_model(served.as_ref(), &request.model) {
         Ok(model) => model,
-        Err(error) => return Ok(refuse(pending, &error)),
+        Err(error) => return Ok(refuse(pending, &error).await),
     };
     let CompletionRequest { model: name, prompts, generation } = request;
     let prompts = context
@@ -103,7 +103,7 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
         .and_then(|model| request.check_dimensions(model.dimensions()).map(|()| model))
     {
         Ok(model) => model,
-        Err(error) => return Ok(refuse(pending, &error)),
+        Err(error) => return Ok(refuse(pending, &error).await),
     };
     let computed = tokio::task::spawn_blocking(move || {
         // Held until the computation is over, even if the client leaves meanwhile.
@@ -117,9 +117,9 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
         Ok((body, tokens)) => {
             pending.record_mut().usage = Some(Usage { prompt_tokens: tokens, completion_tokens: 0 });
             let deadline = Instant::now().checked_add(milliseconds(context.config.limits.request_ms_max));
-            answer::whole(pending, body, deadline.unwrap_or_else(Instant::now)).await
+            answer::whole(pending, body, deadline).await
         }
-        Err(error) => refuse(pending, &error),
+        Err(error) => refuse(pending, &error).await,
     })
 }
 
@@ -146,8 +146,8 @@ async fn generate(
     let started = prompts.and_then(|prompts| Ok(Running::start(model.as_ref(), prompts, &generation, seed)?));
     let (running, deadline, id) = match (started, deadline, random::bytes::<16>()) {
         (Ok(running), Some(deadline), Some(id)) => (running, deadline, id),
-        (Err(error), _, _) => return Ok(refuse(pending, &error)),
-        (Ok(_), _, _) => return Ok(refuse(pending, &ApiError::internal("internal_error"))),
+        (Err(error), _, _) => return Ok(refuse(pending, &error).await),
+        (Ok(_), _, _) => return Ok(refuse(pending, &ApiError::internal("internal_error")).await),
     };
     let fingerprint = fingerprint(context, served.as_ref());
     let wording = Wording::new(

@@ -187,7 +187,7 @@ impl Writer {
         // Dropping the sender without an end shows the client that the answer is not complete.
         let Ok(mut issued) = self.pending.finish_stream() else { return };
         let proof = tokio::select! {
-            proof = issued.proof(deadline) => proof,
+            proof = issued.proof(Some(deadline)) => proof,
             () = self.sender.gone() => return,
         };
         sse::comment(&mut text, RECEIPT_NAME, &issued.receipt_text());

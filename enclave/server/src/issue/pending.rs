@@ -306,10 +306,11 @@ impl Drop for Pending {
 }
 
 impl Issued {
-    /// Waits for the proof where the client asked for it, until `deadline` at the latest.
-    pub(crate) async fn proof(&mut self, deadline: Instant) -> Proof {
+    /// Waits for the proof where the client asked for it, as long as promised, and until `deadline` at
+    /// the latest.
+    pub(crate) async fn proof(&mut self, deadline: Option<Instant>) -> Proof {
         let Some((proof, until)) = self.awaited.take() else { return Proof::NotAsked };
-        match timeout_at(deadline.min(until), proof).await {
+        match timeout_at(deadline.map_or(until, |deadline| deadline.min(until)), proof).await {
             Ok(Ok(text)) => Proof::Proved(text),
             // What gave the waiting up is the end of the program.
             Ok(Err(_)) | Err(_) => Proof::Late,

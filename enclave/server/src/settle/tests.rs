@@ -270,18 +270,18 @@ async fn a_settled_answer_waits_for_its_proof_and_no_longer_than_promised() {
     let deadline = Instant::now() + Duration::from_secs(600);
     let (index, mut issued, _) = setup.answer(Assurance::Settled);
     setup.publish(&[index], TIME + 1).unwrap();
-    let Proof::Proved(text) = issued.proof(deadline).await else { panic!("no proof") };
+    let Proof::Proved(text) = issued.proof(Some(deadline)).await else { panic!("no proof") };
     assert_eq!(TlogProof::parse(text.as_bytes()).unwrap().index(), index as u64);
     let (_, mut issued, _) = setup.answer(Assurance::Settled);
     let begun = Instant::now();
-    assert_eq!(issued.proof(deadline).await, Proof::Late);
+    assert_eq!(issued.proof(Some(deadline)).await, Proof::Late);
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
     let mut setup = Setup::public();
     let (_, mut issued, _) = setup.answer(Assurance::Settled);
     let soon = Instant::now() + Duration::from_secs(5);
-    assert_eq!(issued.proof(soon).await, Proof::Late);
+    assert_eq!(issued.proof(Some(soon)).await, Proof::Late);
     let (_, mut issued, _) = setup.answer(Assurance::Attested);
-    assert_eq!(issued.proof(deadline).await, Proof::NotAsked);
+    assert_eq!(issued.proof(Some(deadline)).await, Proof::NotAsked);
 }
 
 #[tokio::test(start_paused = true)]

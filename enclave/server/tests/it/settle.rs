@@ -175,6 +175,12 @@ async fn a_settled_answer_comes_with_its_proof_and_an_attested_one_gets_it_later
     let proved = setup.check_proof(&envelope, &decode(reply.header(PROOF_NAME).unwrap().as_bytes()));
     assert!(proved > checkpoint.time && proved <= settle_by);
 
+    // So does what is refused after admission.
+    let refused = settled(&body.replace("script", "unknown"));
+    let reply = Reply::read(client.send(refused).await.unwrap()).await;
+    assert_eq!(reply.error_code(), "model_not_found");
+    setup.check_proof(&envelope_of(&reply), &decode(reply.header(PROOF_NAME).unwrap().as_bytes()));
+
     let reply = client.post(CHAT, &body).await;
     assert_eq!(reply.header(PROOF_NAME), None);
     assert_eq!(reply.receipt(CHAT, &body, &key).payload.assurance, Assurance::Attested);
