@@ -251,6 +251,26 @@ fn the_td_hob_of_a_real_machine_is_reproduced() {
     assert_ne!(to_hex(&sha384(&td_hob(&tdvf, 63 << 30).unwrap())), HOB_64_GIB);
 }
 
+/// q35 keeps memory in one piece below 2.75 GiB, and from there on all but 2 GiB above 4 GiB.
+#[test]
+fn memory_is_split_where_q35_splits_it() {
+    let bytes = Image::default().build();
+    let tdvf = Tdvf::parse(&Firmware::parse(&bytes).unwrap()).unwrap();
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let last = |memory| {
+        let hob = td_hob(&tdvf, memory).unwrap();
+        // The list's end, which is not measured, follows the last block.
+        assert_eq!(number(&hob, 48), 0x80_9000 + hob.len() as u64 + 8);
+        let total: u64 = hob[56..].chunks(48).map(|block| number(block, 40)).sum();
+        assert_eq!(total, memory);
+        let block = &hob[hob.len() - 48..];
+        (number(block, 32), number(block, 40))
+    };
+    assert_eq!(last(0xb000_0000 - 4096), (0x82_0000, 0xb000_0000 - 4096 - 0x82_0000));
+    assert_eq!(last(0xb000_0000), (4 << 30, 0xb000_0000 - (2 << 30)));
+    assert_eq!(last(64 << 30), (4 << 30, 62 << 30));
+}
+
 fn fixtures(test: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("VOUCHSAFE_FIXTURES").map_or(beside, PathBuf::from).join("vectors/tdx");
