@@ -6,7 +6,7 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::{demo, setup, tidy, tools};
+use crate::{demo, fuzz, setup, tidy, tools};
 
 /// The version of cargo-deny that checks licences, sources and advisories.
 const CARGO_DENY: &str = "0.20.2";
@@ -19,10 +19,13 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
+/// Run only when named: its floors in tests/fuzz/targets.json have not been measured yet.
+const ON_REQUEST: [&str; 1] = ["fuzz"];
+
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order of what fails fastest. Tests come last and print their own summary.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", format),
     ("tidy", tidy::run),
     ("clippy", clippy),
@@ -30,6 +33,7 @@ const STEPS: [Step; 8] = [
     ("wasm", wasm),
     ("programs", programs),
     ("deny", deny),
+    ("fuzz", fuzz::check),
     ("tests", tests),
 ];
 
@@ -40,7 +44,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             anyhow::bail!("no step is called {name:?}; there are {}", known.join(", "));
         }
     }
-    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let chosen = |name: &str| match arguments.only[..] {
+        [] => !ON_REQUEST.contains(&name),
+        _ => arguments.only.iter().any(|only| only == name),
+    };
     for (name, step) in STEPS.into_iter().filter(|(name, _)| chosen(name)) {
         let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
         anstream::eprintln!("{heading}== {name}{heading:#}");
@@ -51,8 +58,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Workspaces of their own, for reasons that stand in their manifests.
+const SATELLITES: [&str; 2] = ["tests/fuzz/Cargo.toml", "attestation/verifier/bench/Cargo.toml"];
+
 fn format() -> Result<()> {
-    tools::succeed(&mut tools::cargo(["fmt", "--all", "--check"]))
+    tools::succeed(&mut tools::cargo(["fmt", "--all", "--check"]))?;
+    for manifest in SATELLITES {
+        tools::succeed(&mut tools::cargo(["fmt", "--check", "--manifest-path", manifest]))?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result<()> {
@@ -96,7 +110,7 @@ fn wasm() -> Result<()> {
 
 fn programs() -> Result<()> {
     let mut packages = demo::PROGRAMS.to_vec();
-    packages.push("vouchsafe-enclave");
+    packages.extend(["vouchsafe-enclave", "vouchsafe-measure", "vouchsafe-monitor"]);
     tools::build_programs(&packages)
 }
 
@@ -144,8 +158,8 @@ fn tests() -> Result<()> {
         .env("VOUCHSAFE_PYTHON", &prepared.python)
         .env("VOUCHSAFE_MINILM", &prepared.minilm)
         .env("VOUCHSAFE_PROGRAMS", tools::programs_dir());
-    tools::succeed(&mut command)
-}
     if let Some(ovmf) = &prepared.ovmf {
         command.env("VOUCHSAFE_OVMF", ovmf);
     }
+    tools::succeed(&mut command)
+}

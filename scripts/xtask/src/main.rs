@@ -3,9 +3,11 @@
 //! This program builds and starts others; it holds no logic of the product. It has few dependencies
 //! so that the first command a newcomer types compiles quickly.
 
+mod bench;
 mod check;
 mod demo;
 mod firmware;
+mod fuzz;
 mod setup;
 mod tidy;
 mod tools;
@@ -31,6 +33,10 @@ enum Command {
     Setup,
     /// Build the programs and run the demo; `cargo demo` is short for this.
     Demo(demo::Arguments),
+    /// Fuzz the parsers of hostile input; the corpus grows from sitting to sitting.
+    Fuzz(fuzz::Arguments),
+    /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Setup => setup::run().map(|_| ()),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Bench => bench::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
