@@ -94,12 +94,13 @@ impl VerifierKey {
     }
 
     /// Checks everything of a verifier key's text that can be checked without hashing, for documents
-    /// that are read before a crypto implementation is at hand; [`VerifierKey::parse`] checks the rest.
+    /// that are read before a crypto implementation is at hand, and says how the key signs;
+    /// [`VerifierKey::parse`] checks the rest.
     ///
     /// # Errors
     /// [`Error::KeyMalformed`].
-    pub fn check_syntax(text: &str) -> Result<(), Error> {
-        Parts::read(text).map(|_| ())
+    pub fn check_syntax(text: &str) -> Result<Algorithm, Error> {
+        Parts::read(text).map(|parts| parts.algorithm)
     }
 
     /// The key's name. A log's is its origin.

@@ -70,9 +70,11 @@ impl Quorum {
         let missing = Error::QuorumMissing { found: cosigners.len(), needed: self.threshold };
         let mut times: Vec<UnixSeconds> = cosigners.iter().map(Cosigner::time).collect();
         times.sort_unstable_by(|a, b| b.cmp(a));
-        let at = self.threshold.checked_sub(1);
-        let time = *at.and_then(|at| times.get(at)).ok_or(missing)?;
-        Ok(VerifiedCheckpoint { signed, time, cosigners })
+        let kth = self.threshold.saturating_sub(1);
+        let time = *times.get(kth).ok_or(missing.clone())?;
+        times.reverse();
+        let seen_by = *times.get(kth).ok_or(missing)?;
+        Ok(VerifiedCheckpoint { signed, time, seen_by, cosigners })
     }
 }
 
@@ -143,6 +145,7 @@ impl TrustedLog {
 pub struct VerifiedCheckpoint {
     signed: SignedCheckpoint,
     time: UnixSeconds,
+    seen_by: UnixSeconds,
     cosigners: Vec<Cosigner>,
 }
 
@@ -168,9 +171,17 @@ impl VerifiedCheckpoint {
     }
 
     /// The witness time: the k-th largest time of distinct trusted witnesses, k the threshold, so that
-    /// at least k of them say that it was not earlier.
+    /// at least k of them say that it was not earlier. A lower bound for what was made after the
+    /// checkpoint; [`VerifiedCheckpoint::seen_by`] bounds what was made before it.
     pub fn time(&self) -> UnixSeconds {
         self.time
+    }
+
+    /// The k-th smallest time: at least k trusted witnesses say that they had seen the checkpoint by
+    /// then. An upper bound for whatever the tree holds, which fewer than k witnesses cannot move back:
+    /// the witness time is no such bound, since a single witness could.
+    pub fn seen_by(&self) -> UnixSeconds {
+        self.seen_by
     }
 
     /// Every trusted witness that cosigned.
