@@ -8,5 +8,6 @@ use vouchsafe_receipt::Envelope;
 fuzz_target!(|bytes: &[u8]| {
     let Ok(envelope) = Envelope::from_json(bytes) else { return };
     assert_eq!(envelope.to_json(), bytes);
-    planted_fault(|| envelope.signature()[0] >> 4 == 5);
+    // Every payload of ours is a JSON object.
+    planted_fault(|| envelope.unverified_payload().first() != Some(&b'{'));
 });
