@@ -8,15 +8,16 @@
 //!  "boot":{"statement":"base64","evidence":{…}},
 //!  "epoch":{"statement":"base64","evidence":{…}},
 //!  "endorsements":{…},
-//!  "proof":null}
+//!  "proof":"c2sp.org/tlog-proof@v1\n…"}
 //! ```
 //! `receipt`, `opening`, `stream`, `head` and `endorsements` may be absent; the bundle of a stream
-//! that was cut off has no receipt but its start record and the last signed head. `proof` is null
-//! until receipts settle into a log.
+//! that was cut off has no receipt but its start record and the last signed head. `proof` is the
+//! text that shows the receipt in its log (c2sp.org/tlog-proof), and null before it has settled.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vouchsafe_receipt::{AttestedStatement, ENVELOPE_BYTES_MAX, Envelope, Opening};
+use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::strict_json::{self, Limits};
 use vouchsafe_verifier::{Endorsements, TdxCollateral};
 
@@ -49,6 +50,8 @@ pub struct BundleParts {
     pub epoch: AttestedStatement,
     /// The machine's certificates and what else others say of it.
     pub endorsements: Option<Endorsements>,
+    /// The proof that the receipt is in its log.
+    pub proof: Option<TlogProof>,
 }
 
 /// The signed records of a streamed answer.
@@ -77,7 +80,7 @@ struct BundleJson<E> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     endorsements: Option<Endorsements>,
     #[serde(default)]
-    proof: Option<NoProof>,
+    proof: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,10 +90,6 @@ struct StreamJson<E> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     head: Option<E>,
 }
-
-/// Version 1 knows no proofs: only null is a value of this field.
-#[derive(Serialize, Deserialize)]
-enum NoProof {}
 
 #[derive(Deserialize)]
 struct Versioned {
@@ -113,7 +112,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`], or
-    /// [`Error::BundlePart`] for an envelope that is not one.
+    /// [`Error::BundlePart`] for an envelope that is not one, or [`Error::BundleProof`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let malformed = |error: strict_json::JsonError| Error::BundleMalformed(error.to_string());
         // The version comes first: a later version's fields are not errors of this one.
@@ -139,12 +138,13 @@ impl Bundle {
             boot: raw.boot,
             epoch: raw.epoch,
             endorsements: raw.endorsements,
+            proof: raw.proof.map(|text| TlogProof::parse(text.as_bytes())).transpose()?,
         })
     }
 
     /// The bundle as JSON, in the order of the format's description.
     pub fn to_json(&self) -> Vec<u8> {
-        let BundleParts { receipt, opening, stream, boot, epoch, endorsements } = self.parts.clone();
+        let BundleParts { receipt, opening, stream, boot, epoch, endorsements, proof } = self.parts.clone();
         let json = BundleJson {
             version: VERSION,
             receipt,
@@ -153,7 +153,7 @@ impl Bundle {
             boot,
             epoch,
             endorsements,
-            proof: None,
+            proof: proof.map(|proof| proof.to_string()),
         };
         // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
         serde_json::to_vec(&json).unwrap_or_default()
@@ -162,6 +162,13 @@ impl Bundle {
     /// What the bundle holds.
     pub fn parts(&self) -> &BundleParts {
         &self.parts
+    }
+
+    /// The bundle with a proof that its receipt is in a log, in place of any it had.
+    #[must_use]
+    pub fn with_proof(mut self, proof: TlogProof) -> Self {
+        self.parts.proof = Some(proof);
+        self
     }
 
     /// What the bundle holds, to edit.

@@ -74,6 +74,10 @@ codes! {
     RECEIPT_TOO_OLD = "receipt_too_old";
     OPERATOR_MISMATCH = "operator_mismatch";
     SETTLEMENT_NONE = "settlement_none";
+    SETTLEMENT_BOUND = "settlement_bound_above_policy";
+    SETTLEMENT_KEYS = "settlement_keys_malformed";
+    LOG_UNTRUSTED = "log_not_trusted";
+    WITNESSES_UNTRUSTED = "witnesses_not_trusted";
 
     ANSWER_EMPTY = "answer_empty";
     EPOCH_MISMATCH = "epoch_mismatch";
@@ -95,4 +99,12 @@ codes! {
     EXECUTION_MALFORMED = "execution_malformed";
     EXECUTION_OPENING_MISSING = "execution_opening_missing";
     PARAMETER_MISMATCH = "parameter_mismatch";
+
+    SETTLE_BY_MISMATCH = "settle_by_mismatch";
+    PROOF_MISSING = "proof_missing";
+    PROOF_PENDING = "proof_pending";
+    SETTLED_WITHOUT_PROOF = "settled_without_proof";
+    PROOF_WITHOUT_RECEIPT = "proof_without_receipt";
+    PROOF_WITHOUT_LOG = "proof_without_log";
+    LOGGED_BEFORE_CHECKPOINT = "logged_before_checkpoint";
 }

@@ -46,6 +46,9 @@ pub enum Error {
     /// Not a TDX collateral file: not JSON of that shape, too long, too deep, a key given twice.
     #[error("collateral: {0}")]
     CollateralMalformed(String),
+    /// The bundle's proof is not one.
+    #[error("bundle: proof: {0}")]
+    BundleProof(#[from] vouchsafe_translog::Error),
     /// A signed object within the bundle is malformed.
     #[error("bundle: {part}: {error}")]
     BundlePart {
@@ -68,6 +71,7 @@ impl Error {
             Self::BundleEmpty => "bundle_empty",
             Self::CollateralMalformed(_) => "collateral_malformed",
             Self::BundlePart { error, .. } => error.code(),
+            Self::BundleProof(error) => error.code(),
         }
     }
 }

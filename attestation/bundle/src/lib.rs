@@ -37,4 +37,4 @@ pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords, parse_tdx
 pub use error::Error;
 pub use policy::Policy;
 pub use session::VerifiedBoot;
-pub use verdict::{Decision, Finding, Outcome, Statement, Step, Verdict};
+pub use verdict::{Decision, Finding, Judgement, Outcome, Statement, Step, Verdict};

@@ -87,6 +87,7 @@ impl VerifiedBoot {
             boot: self.attested_boot.clone(),
             epoch: self.attested_epoch.clone(),
             endorsements: self.endorsements.clone(),
+            proof: None,
         })
     }
 }

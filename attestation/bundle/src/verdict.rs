@@ -3,7 +3,7 @@
 use core::fmt;
 
 use serde::Serialize;
-use vouchsafe_receipt::{ExecutionRecord, ReceiptPayload};
+use vouchsafe_receipt::{Assurance, ExecutionRecord, ReceiptPayload};
 use vouchsafe_verifier::UnixSeconds;
 
 /// The decision of an appraisal.
@@ -85,6 +85,8 @@ pub enum Step {
     Response,
     /// The execution record opens its commitment and satisfies the policy.
     Execution,
+    /// What the receipt promises of the log, and that it is in the log under witnesses' eyes.
+    Settlement,
 }
 
 impl Step {
@@ -109,6 +111,7 @@ impl Step {
             Self::Request => "request",
             Self::Response => "response",
             Self::Execution => "execution",
+            Self::Settlement => "settlement",
         }
     }
 }
@@ -168,6 +171,19 @@ pub struct Statement {
     pub text: String,
 }
 
+/// What came of judging for one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// The decision.
+    pub verdict: Decision,
+    /// The stable word of the first check that failed or could not run.
+    pub code: Option<&'static str>,
+    /// The moment.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: UnixSeconds,
+}
+
 /// The result of an appraisal. Only this crate makes one, and it can't be deserialised.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
@@ -178,6 +194,9 @@ pub struct Verdict {
     policy: PolicyName,
     #[serde(serialize_with = "rfc3339")]
     at: UnixSeconds,
+    assurance: Option<Assurance>,
+    as_of_now: Judgement,
+    as_logged: Option<Judgement>,
     claims: Option<serde_json::Value>,
     receipt: Option<ReceiptPayload>,
     execution: Option<ExecutionRecord>,
@@ -198,6 +217,7 @@ pub(crate) struct Conclusion {
     pub(crate) policy: PolicyName,
     pub(crate) at: UnixSeconds,
     pub(crate) simulated: bool,
+    pub(crate) settled_by: Option<UnixSeconds>,
     pub(crate) claims: Option<serde_json::Value>,
     pub(crate) receipt: Option<ReceiptPayload>,
     pub(crate) execution: Option<ExecutionRecord>,
@@ -214,6 +234,7 @@ impl Verdict {
             policy,
             at,
             simulated,
+            settled_by,
             claims,
             receipt,
             execution,
@@ -233,6 +254,11 @@ impl Verdict {
         };
         let code = decisive.and_then(|finding| finding.code);
         let detail = decisive.map(Finding::describe);
+        let assurance = match (&receipt, settled_by) {
+            (None, _) => None,
+            (Some(_), None) => Some(Assurance::Attested),
+            (Some(_), Some(_)) => Some(Assurance::Settled),
+        };
         Self {
             verdict,
             code,
@@ -240,6 +266,9 @@ impl Verdict {
             simulated,
             policy,
             at,
+            assurance,
+            as_of_now: Judgement { verdict, code, at },
+            as_logged: None,
             claims,
             receipt,
             execution,
@@ -247,6 +276,30 @@ impl Verdict {
             not_proved,
             findings,
         }
+    }
+
+    /// Adds what the verdict was when the receipt was logged.
+    pub(crate) fn with_as_logged(mut self, then: &Self) -> Self {
+        self.as_logged = Some(then.as_of_now);
+        self
+    }
+
+    /// The level that was reached: `settled` where the receipt was shown in its log under a quorum of
+    /// witnesses, `attested` where only its signature was; `None` without a verified receipt.
+    pub fn assurance(&self) -> Option<Assurance> {
+        self.assurance
+    }
+
+    /// The judgement for the moment asked for: the verdict's own.
+    pub fn as_of_now(&self) -> Judgement {
+        self.as_of_now
+    }
+
+    /// The judgement for the moment by which witnesses had seen the receipt in its log; `None` where
+    /// that was not shown. What was good then may be refused now, because it was revoked or expired
+    /// since; and what is accepted now, by later knowledge, may have been refused then.
+    pub fn as_logged(&self) -> Option<Judgement> {
+        self.as_logged
     }
 
     /// The decision.

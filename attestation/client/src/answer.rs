@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use vouchsafe_bundle::{Bundle, StreamRecords, Verdict, VerifiedBoot};
 use vouchsafe_receipt::{Envelope, Opening};
+use vouchsafe_translog::TlogProof;
 
 /// A complete answer, or as much of it as arrived, and the verdict on it.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Answer {
     pub stream: Option<StreamRecords>,
     /// Opens `GET /v1/receipts/{token}` later.
     pub token: Option<String>,
+    /// The proof that the receipt is in its log, where the client asked to wait for it.
+    pub proof: Option<TlogProof>,
     /// The verdict; absent where nothing was signed. Of a stream that was cut off it is on the events
     /// up to the last signed head.
     pub verdict: Option<Verdict>,
@@ -58,6 +61,10 @@ impl Answer {
     /// # Errors
     /// When nothing was signed, so that there is nothing to show.
     pub fn bundle(&self, boot: &VerifiedBoot) -> Result<Bundle, vouchsafe_bundle::Error> {
-        boot.bundle(self.receipt.clone(), self.opening.clone(), self.stream.clone())
+        let bundle = boot.bundle(self.receipt.clone(), self.opening.clone(), self.stream.clone())?;
+        Ok(match &self.proof {
+            Some(proof) => bundle.with_proof(proof.clone()),
+            None => bundle,
+        })
     }
 }

@@ -133,6 +133,7 @@ impl Client {
             stream: answer.stream.as_ref(),
             request: shown_request(&answer.receipt, &answer.opening, &answer.request),
             response: Some(&answer.response),
+            proof: answer.proof.as_ref(),
         };
         answer.verdict = Some(renewed.check_answer(&shown, now()?, &vouchsafe_verifier::crypto::Ring));
         Ok((answer, renewed))

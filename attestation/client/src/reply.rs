@@ -10,10 +10,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use vouchsafe_bundle::{Answer as Shown, StreamRecords, VerifiedBoot};
 use vouchsafe_receipt::stream::{
-    ASSURANCE_NAME, HEAD_COMMENT, Head, OPENING_NAME, RECEIPT_NAME, START_COMMENT, StreamHead, StreamStart,
-    TOKEN_NAME, data_payloads,
+    ASSURANCE_NAME, HEAD_COMMENT, Head, OPENING_NAME, PROOF_NAME, RECEIPT_NAME, START_COMMENT, StreamHead,
+    StreamStart, TOKEN_NAME, data_payloads,
 };
 use vouchsafe_receipt::{Envelope, Opening};
+use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::from_base64url;
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -54,6 +55,7 @@ struct Parts {
     receipt: Option<Envelope>,
     opening: Option<Opening>,
     token: Option<String>,
+    proof: Option<TlogProof>,
 }
 
 /// The chain over a stream's events, and the last signed head that agreed with it.
@@ -88,7 +90,7 @@ impl Reply {
             timings: Timings::default(),
             headers: head.headers,
         };
-        for name in [RECEIPT_NAME, OPENING_NAME, TOKEN_NAME] {
+        for name in [RECEIPT_NAME, OPENING_NAME, TOKEN_NAME, PROOF_NAME] {
             if let Some(value) = reply.headers.get(name) {
                 let value = value.as_bytes().to_vec();
                 reply.parts.take(name, &value)?;
@@ -203,6 +205,7 @@ impl Reply {
                 stream: stream.as_ref(),
                 request: shown_request(&self.parts.receipt, &self.parts.opening, &self.request.body),
                 response: Some(&response),
+                proof: self.parts.proof.as_ref(),
             };
             let verdict = self.boot.check_answer(&shown, now()?, &Ring);
             // A verdict on a later epoch is still to come; it judges the same opening.
@@ -231,6 +234,7 @@ impl Reply {
             opening: self.parts.opening,
             stream,
             token: self.parts.token,
+            proof: self.parts.proof,
             verdict,
             timings: self.timings,
         })
@@ -296,6 +300,13 @@ impl Parts {
                     problem: problem.to_string(),
                 };
                 self.opening = Some(strict_json::parse(&json, OPENING_LIMITS).map_err(malformed)?);
+            }
+            PROOF_NAME => {
+                let malformed = |problem: vouchsafe_translog::Error| Error::Malformed {
+                    what: "proof",
+                    problem: problem.to_string(),
+                };
+                self.proof = Some(TlogProof::parse(&decode("proof", value)?).map_err(malformed)?);
             }
             TOKEN_NAME => self.token = std::str::from_utf8(value).ok().map(str::to_owned),
             _ => {}

@@ -15,6 +15,8 @@ pub(super) struct Checks<'p> {
     pub(super) claims: Option<serde_json::Value>,
     pub(super) receipt: Option<ReceiptPayload>,
     pub(super) execution: Option<ExecutionRecord>,
+    /// By when a quorum of witnesses had seen the receipt in its log.
+    pub(super) settled_by: Option<UnixSeconds>,
     findings: Vec<Finding>,
     proved: Vec<(Step, Statement)>,
     not_proved: Vec<Statement>,
@@ -41,6 +43,7 @@ impl<'p> Checks<'p> {
             claims: None,
             receipt: None,
             execution: None,
+            settled_by: None,
             findings: Vec::new(),
             proved: Vec::new(),
             not_proved: Vec::new(),
@@ -113,9 +116,19 @@ impl<'p> Checks<'p> {
         !self.findings.iter().any(|finding| finding.step <= last && finding.outcome.is_bad())
     }
 
+    /// Whether nothing failed or was skipped in one step.
+    fn is_clean_in(&self, step: Step) -> bool {
+        !self.findings.iter().any(|finding| finding.step == step && finding.outcome.is_bad())
+    }
+
     /// Claims something that holds if every check up to and including `step` does.
     pub(super) fn prove(&mut self, step: Step, code: &str, text: impl Into<String>) {
         self.proved.push((step, Statement { code: code.into(), text: text.into() }));
+    }
+
+    /// Whether `code` was claimed and will stand: every check up to and including its step holds.
+    pub(super) fn has_proved(&self, code: &str) -> bool {
+        self.proved.iter().any(|(step, statement)| statement.code == code && self.is_clean_through(*step))
     }
 
     /// Says that something stays unproved, whatever the verdict.
@@ -135,11 +148,13 @@ impl<'p> Checks<'p> {
             .filter(|(step, _)| self.is_clean_through(*step))
             .map(|(_, statement)| statement)
             .collect();
+        let settled_by = self.settled_by.filter(|_| self.is_clean_in(Step::Settlement));
         let document = self.policy.document();
         Verdict::conclude(Conclusion {
             policy: PolicyName { name: document.name.clone(), purpose: document.purpose.as_str() },
             at: self.at,
             simulated: self.simulated,
+            settled_by,
             claims: self.claims,
             receipt: self.receipt,
             execution: self.execution,

@@ -11,18 +11,21 @@ mod model;
 mod openings;
 mod platform;
 mod receipt;
+mod settlement;
 mod snp;
 mod statements;
 mod tdx;
 mod unproved;
 
 use vouchsafe_receipt::{AttestationDocument, Envelope, Opening};
+use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds, VerifiedEvidence};
 
 use checks::{Checks, check};
 use evidence::{Basis, OtherRoots};
+use settlement::Occasion;
 use statements::Attested;
 use unproved::Subject;
 
@@ -84,6 +87,8 @@ pub struct Answer<'a> {
     pub request: Option<&'a [u8]>,
     /// The response's body, or the raw text of the event stream.
     pub response: Option<&'a [u8]>,
+    /// The proof that the receipt is in its log.
+    pub proof: Option<&'a TlogProof>,
 }
 
 /// Judges a bundle, given as its JSON text.
@@ -102,8 +107,26 @@ pub fn refuse(policy: &Policy, at: UnixSeconds, error: &Error) -> Verdict {
     checks.conclude()
 }
 
-/// Judges a bundle.
+/// Judges a bundle: for the moment given and, where its receipt is shown in its log, for the moment by
+/// which witnesses had seen it there.
 pub fn verify_bundle(bundle: &Bundle, policy: &Policy, inputs: &Inputs<'_>, crypto: &dyn Crypto) -> Verdict {
+    let (verdict, logged) = judge_bundle(bundle, policy, inputs, crypto);
+    match logged {
+        Some(at) => {
+            let (then, _) = judge_bundle(bundle, policy, &Inputs { at, ..*inputs }, crypto);
+            verdict.with_as_logged(&then)
+        }
+        None => verdict,
+    }
+}
+
+/// Judges a bundle for one moment, and gives the moment by which its receipt was logged.
+fn judge_bundle(
+    bundle: &Bundle,
+    policy: &Policy,
+    inputs: &Inputs<'_>,
+    crypto: &dyn Crypto,
+) -> (Verdict, Option<UnixSeconds>) {
     let mut checks = Checks::new(policy, inputs.at);
     purpose_fits(&mut checks);
     let parts = bundle.parts();
@@ -129,11 +152,13 @@ pub fn verify_bundle(bundle: &Bundle, policy: &Policy, inputs: &Inputs<'_>, cryp
         stream: parts.stream.as_ref(),
         request: inputs.request,
         response: inputs.response,
+        proof: parts.proof.as_ref(),
     };
-    appraise_answer(&mut checks, &answer, verified.attested.as_ref(), crypto);
+    appraise_answer(&mut checks, &answer, verified.attested.as_ref(), Occasion::Later, crypto);
     let platform = verified.boot.as_ref().map(VerifiedEvidence::platform);
     unproved::record(&mut checks, Subject::Answer, platform);
-    checks.conclude()
+    let logged = checks.settled_by;
+    (checks.conclude(), logged)
 }
 
 /// Judges what a live enclave presents of itself, for a client that sent `nonce`.
@@ -239,7 +264,7 @@ pub(crate) fn check_answer(
         epoch: boot.epoch.clone(),
         receipt_key: boot.receipt_key.clone(),
     };
-    appraise_answer(&mut checks, answer, Some(&attested), crypto);
+    appraise_answer(&mut checks, answer, Some(&attested), Occasion::Live, crypto);
     unproved::record(&mut checks, Subject::Answer, boot.platform);
     checks.conclude()
 }
@@ -249,24 +274,28 @@ fn appraise_answer(
     checks: &mut Checks<'_>,
     answer: &Answer<'_>,
     attested: Option<&Attested>,
+    occasion: Occasion,
     crypto: &dyn Crypto,
 ) {
     let key = attested.map(|attested| &attested.receipt_key);
     let verified = receipt::appraise(checks, answer, key, crypto);
     let (Some(signed), Some(attested)) = (&verified.signed, attested) else {
-        for step in [Step::Model, Step::Engine, Step::Request, Step::Response, Step::Execution] {
+        for step in
+            [Step::Model, Step::Engine, Step::Request, Step::Response, Step::Execution, Step::Settlement]
+        {
             checks.blocked(step, step.as_str(), "a verified receipt");
         }
         return;
     };
     receipt::fits_epoch(checks, signed, attested);
     receipt::age(checks, signed);
-    statements::epoch_freshness(checks, &attested.epoch, signed.unattested_time);
+    statements::epoch_freshness(checks, &attested.epoch, signed.signed_after());
     openings::request(checks, answer, signed, crypto);
     let status = openings::response(checks, answer, signed, verified.stream.as_ref(), crypto);
     let refused = status.is_some_and(|status| status >= 400);
     model::of_answer(checks, signed, &attested.boot, refused, crypto);
     openings::execution(checks, answer.opening, signed.finished.as_ref(), crypto);
+    settlement::appraise(checks, answer, signed, &attested.boot, occasion, crypto);
     if signed.finished.is_none() {
         checks.leave_unproved(
             "stream_cut_off",

@@ -1,7 +1,7 @@
 //! The receipt, or the start record and head of a stream that was cut off.
 
 use vouchsafe_receipt::stream::{StreamHead, StreamStart};
-use vouchsafe_receipt::{Envelope, ReceiptKey, ReceiptPayload, VerifiedReceipt};
+use vouchsafe_receipt::{Assurance, CheckpointRef, Envelope, ReceiptKey, ReceiptPayload, VerifiedReceipt};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
@@ -21,6 +21,19 @@ pub(super) struct Signed {
     /// The commitments that only a receipt holds.
     pub(super) finished: Option<Finished>,
     pub(super) unattested_time: UnixSeconds,
+    pub(super) checkpoint: Option<CheckpointRef>,
+    pub(super) settle_by: Option<UnixSeconds>,
+    /// The level that was asked for.
+    pub(super) assurance: Assurance,
+}
+
+impl Signed {
+    /// A moment that the signing did not precede: the enclave's own, or the witness time of the
+    /// checkpoint that it names where the host has set its clock back behind that.
+    pub(super) fn signed_after(&self) -> UnixSeconds {
+        let witnessed = self.checkpoint.map(|checkpoint| UnixSeconds(checkpoint.time));
+        witnessed.map_or(self.unattested_time, |witnessed| witnessed.max(self.unattested_time))
+    }
 }
 
 /// What is signed once an answer is complete.
@@ -98,7 +111,7 @@ pub(super) fn fits_epoch(checks: &mut Checks<'_>, signed: &Signed, attested: &At
 
 /// Holds the receipt's own time against the policy.
 pub(super) fn age(checks: &mut Checks<'_>, signed: &Signed) {
-    let age = seconds_since(signed.unattested_time, checks.at);
+    let age = seconds_since(signed.signed_after(), checks.at);
     checks.rule(
         check(Step::Freshness, "freshness.receipt_age_seconds_max", codes::RECEIPT_TOO_OLD),
         &checks.document().freshness.receipt_age_seconds_max,
@@ -116,6 +129,9 @@ fn of_receipt(payload: &ReceiptPayload) -> Signed {
         request: payload.request.0,
         finished: Some(Finished { response: payload.response.0, execution: payload.execution.0 }),
         unattested_time: UnixSeconds(payload.unattested_time),
+        checkpoint: payload.checkpoint,
+        settle_by: payload.settle_by.map(UnixSeconds),
+        assurance: payload.assurance,
     }
 }
 
@@ -127,6 +143,9 @@ fn of_start(start: &StreamStart) -> Signed {
         request: start.request.0,
         finished: None,
         unattested_time: UnixSeconds(start.unattested_time),
+        checkpoint: start.checkpoint,
+        settle_by: None,
+        assurance: start.assurance,
     }
 }
 

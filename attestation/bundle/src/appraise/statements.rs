@@ -1,8 +1,6 @@
 //! Reports bind statements, and statements bind each other; what the boot states of itself.
 
-use vouchsafe_receipt::{
-    AttestedStatement, BootStatement, EpochStatement, ReceiptKey, Settlement, report_data,
-};
+use vouchsafe_receipt::{AttestedStatement, BootStatement, EpochStatement, ReceiptKey, report_data};
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::{Evidence, UnixSeconds, VerifiedEvidence};
@@ -10,6 +8,7 @@ use vouchsafe_verifier::{Evidence, UnixSeconds, VerifiedEvidence};
 use super::checks::{Check, Checks, check};
 use super::evidence::{Basis, OtherRoots, platform_of, unsupported};
 use super::platform::{self, any_of};
+use super::settlement;
 use crate::codes;
 use crate::policy::Rule;
 use crate::verdict::Step;
@@ -157,14 +156,7 @@ pub(super) fn boot(checks: &mut Checks<'_>, boot: &BootStatement) {
             format!("The measured configuration names the operator {operator:?}."),
         );
     }
-    let settles = boot.settlement != Settlement::None;
-    checks.rule(
-        check(Step::Boot, "settlement.promised", codes::SETTLEMENT_NONE),
-        &document.settlement.promised,
-        if settles { "a log" } else { "none" },
-        |_| "receipts that settle into a log".into(),
-        |_| settles,
-    );
+    settlement::promised(checks, boot);
 }
 
 /// Holds the epoch against `now`, which is the moment of judging or the receipt's own time.

@@ -29,17 +29,33 @@ const OF_EVERY_MACHINE: [(&str, &str); 3] = [
 ];
 
 /// What no statement of an enclave can show.
-const OF_EVERY_ENCLAVE: [(&str, &str); 3] = [
-    ("operator_uptime", "That the operator keeps the service running, or serves every client alike."),
+const OF_EVERY_ENCLAVE: [(&str, &str); 1] =
+    [("operator_uptime", "That the operator keeps the service running, or serves every client alike.")];
+
+/// What the log and its witnesses would show, each with the word of what proves it.
+const WITHOUT_LOG: [(&str, &str, &str); 3] = [
     (
         "time_unattested",
-        "When this happened: no witnessed time is bound in; the enclave's own clock can be influenced by its host.",
+        "time",
+        "When this happened: no time between two checkpoints that witnesses saw is bound in; the enclave's own clock can be influenced by its host.",
     ),
     (
         "unlogged",
-        "That anyone else can see this: nothing here is in a public log yet, so that a record could be withheld or contradicted unseen.",
+        "logged",
+        "That anyone else can see this: nothing here is shown in a public log, so that a record could be withheld or contradicted unseen.",
+    ),
+    (
+        "unwitnessed",
+        "witnessed",
+        "That everybody sees the same log: no quorum of witnesses is shown to have cosigned a checkpoint that holds this.",
     ),
 ];
+
+/// What remains possible with a log.
+const WITH_LOG: (&str, &str) = (
+    "newest_receipts",
+    "That no other receipt was lost: a host that ends a boot can keep the newest ones, up to the boot's bound on unsettled receipts, out of the log. A monitor sees the hole.",
+);
 
 /// Says what stays unproved whatever was checked, and what the policy chose to ignore.
 pub(super) fn record(checks: &mut Checks<'_>, subject: Subject, platform: Option<Platform>) {
@@ -49,6 +65,14 @@ pub(super) fn record(checks: &mut Checks<'_>, subject: Subject, platform: Option
     if subject != Subject::Evidence {
         for (code, text) in OF_EVERY_ENCLAVE {
             checks.leave_unproved(code, text);
+        }
+        for (code, proved_by, text) in WITHOUT_LOG {
+            if !checks.has_proved(proved_by) {
+                checks.leave_unproved(code, text);
+            }
+        }
+        if checks.has_proved("logged") {
+            checks.leave_unproved(WITH_LOG.0, WITH_LOG.1);
         }
     }
     if subject == Subject::Answer {

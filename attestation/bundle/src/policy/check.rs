@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use vouchsafe_translog::Algorithm;
+use vouchsafe_translog::quorum::WITNESSES_MAX;
+
 use super::document::{PolicyDocument, Purpose};
 use super::platform::{PlatformName, SnpProduct};
 use super::reference::ReferenceValue;
@@ -14,6 +17,7 @@ pub(super) fn check(document: &PolicyDocument) -> Result<(), Error> {
     check_platform(document)?;
     check_measurements(document)?;
     check_models(document)?;
+    check_log(document)?;
     match document.purpose {
         Purpose::Production => check_production(document),
         Purpose::Simulation | Purpose::Evidence => Ok(()),
@@ -116,6 +120,43 @@ fn check_models(document: &PolicyDocument) -> Result<(), Error> {
         }
         None => Ok(()),
     }
+}
+
+fn check_log(document: &PolicyDocument) -> Result<(), Error> {
+    const QUORUM: &str = "witnesses.quorum";
+    if let Rule::Require(logs) = &document.log.inclusion
+        && let Some(log) = logs.iter().find(|log| log.key.algorithm() != Algorithm::Ed25519)
+    {
+        let why = format!("{} is not a log's key: it is not of type 0x01", log.key.as_str());
+        return Err(contradiction("log.inclusion", why));
+    }
+    let Rule::Require(quorum) = &document.witnesses.quorum else { return Ok(()) };
+    if !document.log.inclusion.is_required() {
+        return Err(contradiction(QUORUM, "witnesses cosign a log's checkpoint: require log.inclusion too"));
+    }
+    let mut seen = BTreeSet::new();
+    for key in &quorum.keys {
+        if key.algorithm() != Algorithm::CosignatureV1 {
+            let why = format!("{} is not a witness's key: it is not of type 0x04", key.as_str());
+            return Err(contradiction(QUORUM, why));
+        }
+        if !seen.insert(key.as_str()) {
+            return Err(contradiction(QUORUM, format!("{} is named twice", key.as_str())));
+        }
+    }
+    let witnesses = u64::try_from(quorum.keys.len()).unwrap_or(u64::MAX);
+    if quorum.threshold == 0 {
+        return Err(contradiction(QUORUM, "a threshold of zero trusts nobody's eyes"));
+    }
+    // No witness at all accepts nothing, as every empty list; some, but too few, are a mistake.
+    if witnesses != 0 && quorum.threshold > witnesses {
+        let why = format!("a threshold of {} of {witnesses} witnesses", quorum.threshold);
+        return Err(contradiction(QUORUM, why));
+    }
+    if quorum.keys.len() > WITNESSES_MAX {
+        return Err(contradiction(QUORUM, format!("more than {WITNESSES_MAX} witnesses")));
+    }
+    Ok(())
 }
 
 /// What a production policy can't waive: each of these would accept what is not a confidential

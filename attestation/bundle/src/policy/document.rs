@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use vouchsafe_receipt::EngineIdentity;
 use vouchsafe_verifier::encoding::Hex;
 
+use super::log::{LogReference, QuorumReference};
 use super::platform::PlatformRules;
 use super::reference::ReferenceValue;
 use super::rule::{Demanded, Rule, Unbuilt};
@@ -181,24 +182,24 @@ pub struct Freshness {
 pub struct Settlement {
     /// The boot must promise that its receipts settle into a log.
     pub promised: Rule<Demanded>,
-    /// The receipt's promise must be within a bound.
-    pub bound: Unbuilt,
+    /// Most seconds from a receipt's trusted time to the time by which it is promised to be in the log.
+    pub bound: Rule<u64>,
 }
 
 /// Inclusion in the transparency log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// Proof that the receipt is in a named log.
-    pub inclusion: Unbuilt,
+    /// Proof that the receipt is in the log that its boot names, which is one of these.
+    pub inclusion: Rule<Vec<LogReference>>,
 }
 
 /// Who watches the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Witnesses {
-    /// Cosignatures of so many of these witnesses.
-    pub quorum: Unbuilt,
+    /// So many of these witnesses cosigned the proof's checkpoint.
+    pub quorum: Rule<QuorumReference>,
 }
 
 /// Anchors of the log's checkpoints on a chain.

@@ -9,6 +9,7 @@
 
 mod check;
 mod document;
+mod log;
 mod platform;
 mod reference;
 mod rule;
@@ -17,6 +18,7 @@ pub use document::{
     Anchors, Engine, Freshness, Gpu, Images, Log, ModelReference, Openings, Operator, Parameters,
     PolicyDocument, Proof, Purpose, Replay, Revocations, Sessions, Settlement, Trust, Vendor, Witnesses,
 };
+pub use log::{LogReference, QuorumReference, Vkey};
 pub use platform::{
     PlatformName, PlatformRules, SnpProduct, SnpRules, SnpSigningKey, SnpTcb, TcbStatusRule, TdxRules,
     TrailingBytes,

@@ -278,6 +278,7 @@ impl Enclave {
             boot: self.attested_boot(),
             epoch: self.attested_epoch(),
             endorsements: Some(self.machine.endorsements()),
+            proof: None,
         }
     }
 

@@ -75,6 +75,7 @@ fn streams_are_judged_in_a_session_too() {
         stream: parts.stream.as_ref(),
         request: Some(REQUEST),
         response: Some(text.as_bytes()),
+        proof: None,
     };
     assert_accepted(&boot.check_answer(&whole, NOW, &Ring));
     let cut_off = Answer { receipt: None, ..whole };

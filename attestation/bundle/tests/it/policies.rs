@@ -156,9 +156,6 @@ fn what_is_not_a_decision_is_refused_with_its_place() {
 #[test]
 fn what_does_not_exist_yet_can_only_be_ignored() {
     for (section, field) in [
-        ("settlement", "bound"),
-        ("log", "inclusion"),
-        ("witnesses", "quorum"),
         ("anchors", "anchored"),
         ("replay", "reproduced"),
         ("proof", "execution"),

@@ -33,7 +33,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use vouchsafe_bundle::{Verdict, VerifiedBoot};
-use vouchsafe_receipt::stream::{OPENING_NAME, RECEIPT_NAME, TOKEN_NAME};
+use vouchsafe_receipt::stream::{OPENING_NAME, PROOF_NAME, RECEIPT_NAME, TOKEN_NAME};
 
 use crate::{Answer, Client, Reply};
 use failure::Failure;
@@ -314,6 +314,7 @@ fn passed_headers(reply: &Reply) -> HeaderMap {
         HeaderName::from_static(RECEIPT_NAME),
         HeaderName::from_static(OPENING_NAME),
         HeaderName::from_static(TOKEN_NAME),
+        HeaderName::from_static(PROOF_NAME),
     ];
     let pick = |name: HeaderName| reply.headers.get(&name).cloned().map(|value| (name, value));
     passed.into_iter().filter_map(pick).collect()
