@@ -109,6 +109,11 @@ pub(crate) fn wrong_entry(
             let expected = tree.leaf(index).map_err(|error| trouble(error, size, root))?;
             let found = merkle::leaf_hash(leaf, &Ring);
             if found != expected {
+                // Only a tile that leads to the signed root says what the entry should be.
+                let path = tree.inclusion(index).map_err(|error| trouble(error, size, root))?;
+                if merkle::verify_inclusion(&expected, index, size, &path, root, &Ring).is_err() {
+                    return Ok(Some(Violation::TilesMismatch { size, expected: Hex(*root) }));
+                }
                 let (expected, found) = (Hex(expected), Hex(found));
                 return Ok(Some(Violation::EntryMismatch { index, expected, found }));
             }

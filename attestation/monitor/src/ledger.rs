@@ -1,9 +1,12 @@
 //! What each entry of the log changes in what is known: boots, chains, epochs, trees that were named.
 
+use std::collections::BTreeMap;
+
 use vouchsafe_receipt::{
     AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, Leaf, LeafType,
     ReceiptKey, Settlement, records,
 };
+use vouchsafe_translog::TrustedLog;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
@@ -32,6 +35,10 @@ pub(crate) struct Ledger<'a> {
     pub(crate) tailing: bool,
     /// Where a copy of the log goes.
     pub(crate) mirror: Option<&'a Mirror>,
+    /// The log's key and witnesses.
+    pub(crate) trusted: &'a TrustedLog,
+    /// Witness times of trees by their size, from epoch statements.
+    pub(crate) times: BTreeMap<u64, u64>,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -116,8 +123,9 @@ impl Ledger<'_> {
             Found::Epoch(record) => {
                 boot.epoch = boot.epoch.max(Some(record.epoch));
                 boot.epochs_missing.remove(&record.epoch);
-                let endorsements = boot.endorsements;
-                self.epoch(index, &record, endorsements)?;
+                let statement = record.statement;
+                boot.epochs_unjudged.push((index, record));
+                named = self.time_proof(index, &statement)?;
             }
             Found::Endorsements(record) => boot.endorsements = Some(record.endorsements),
             Found::Boot | Found::Unverifiable | Found::Wrong(_) => {}
@@ -130,44 +138,71 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Judges the boots whose endorsements have come, or have had their time.
+    /// Judges the boots and epochs whose endorsements have come, or have had their time: for the moment
+    /// by which the boot was in the log, as far as witnesses say.
     pub(crate) fn appraise(&mut self, state: &mut State) -> Result<(), Error> {
-        let ids: Vec<String> = state
-            .boots
-            .iter()
-            .filter(|(_, boot)| boot.appraisal.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in ids {
-            let Some(boot) = state.boots.get(&id) else { continue };
-            let (index, (statement, evidence)) = (boot.index, boot.blobs);
+        for boot in state.boots.values_mut() {
+            if boot.appraisal.is_some() && boot.epochs_unjudged.is_empty() {
+                continue;
+            }
+            let at = self.logged_by(boot.index);
             let overdue = boot.first_time.saturating_add(ENDORSEMENTS_SECONDS_MAX) < self.time;
-            let endorsed = boot.endorsements;
-            let attested = self.attested(index, &statement, &evidence)?;
-            let endorsements = self.endorsements(index, endorsed)?;
-            let judged = match &attested {
-                None => Some(Appraisal::Refused("blob_missing".into())),
-                Some(attested) => {
-                    match self.appraise.boot(attested, endorsements.as_ref(), UnixSeconds(self.time)) {
-                        Ok(accepted) => Some(Appraisal::Accepted(accepted)),
-                        Err(_) if endorsed.is_none() && !overdue => None,
-                        Err(refused) => {
-                            self.violations.push(Violation::BootRefused {
-                                index,
-                                boot: Hex(Self::id(&id)),
-                                why_code: refused.code.clone(),
-                                why: refused.why,
-                            });
-                            Some(Appraisal::Refused(refused.code))
-                        }
-                    }
+            let may_wait = boot.endorsements.is_none() && !overdue;
+            let endorsements = self.endorsements(boot.index, boot.endorsements)?;
+            if boot.appraisal.is_none() {
+                boot.appraisal = self.boot_appraisal(boot, endorsements.as_ref(), at, may_wait)?;
+            }
+            for (index, record) in std::mem::take(&mut boot.epochs_unjudged) {
+                if !self.epoch(index, &record, endorsements.as_ref(), at, may_wait)? {
+                    boot.epochs_unjudged.push((index, record));
                 }
-            };
-            if let Some(boot) = state.boots.get_mut(&id) {
-                boot.appraisal = judged;
             }
         }
         Ok(())
+    }
+
+    /// An epoch statement carries a checkpoint with its quorum: everything in that tree was in the log when
+    /// they had seen it. This tells when old entries were logged; an entry's own word would not do.
+    /// The tree has yet to be shown to be this log's.
+    fn time_proof(&mut self, index: u64, statement: &Hex<32>) -> Result<Option<CheckpointRef>, Error> {
+        let Some(bytes) = self.blob(index, statement)? else { return Ok(None) };
+        let note = EpochStatement::parse(&bytes).ok().and_then(|statement| statement.checkpoint);
+        let verified = note.and_then(|note| self.trusted.verify(note.as_bytes(), &Ring).ok());
+        let Some(verified) = verified else { return Ok(None) };
+        let seen_by = verified.seen_by().0;
+        let time = self.times.entry(verified.size()).or_insert(seen_by);
+        *time = seen_by.min(*time);
+        let (size, root, time) = (verified.size(), Hex(*verified.root()), verified.time().0);
+        Ok(Some(CheckpointRef { size, root, time }))
+    }
+
+    /// Witness time by which the entry at `index` was in the log.
+    fn logged_by(&self, index: u64) -> UnixSeconds {
+        let proved = self.times.range(index.saturating_add(1)..).map(|(_, time)| *time).min();
+        UnixSeconds(proved.unwrap_or(self.time).min(self.time))
+    }
+
+    /// What the policy says of a boot; `None` where it may wait for endorsements.
+    fn boot_appraisal(
+        &mut self,
+        boot: &Boot,
+        endorsements: Option<&Endorsements>,
+        at: UnixSeconds,
+        may_wait: bool,
+    ) -> Result<Option<Appraisal>, Error> {
+        let (index, (statement, evidence)) = (boot.index, boot.blobs);
+        let Some(attested) = self.attested(index, &statement, &evidence)? else {
+            return Ok(Some(Appraisal::Refused("blob_missing".into())));
+        };
+        match self.appraise.boot(&attested, endorsements, at) {
+            Ok(accepted) => Ok(Some(Appraisal::Accepted(accepted))),
+            Err(_) if may_wait => Ok(None),
+            Err(refused) => {
+                let (boot, why_code) = (boot.chain.boot(), refused.code.clone());
+                self.violations.push(Violation::BootRefused { index, boot, why_code, why: refused.why });
+                Ok(Some(Appraisal::Refused(refused.code)))
+            }
+        }
     }
 
     fn boot(&self, index: u64, record: &BootRecord, statement: Option<BootStatement>) -> Boot {
@@ -187,7 +222,8 @@ impl Ledger<'_> {
             bound_s,
             chain: Chain::new(record.boot),
             epoch: None,
-            epochs_missing: Default::default(),
+            epochs_missing: BTreeMap::new(),
+            epochs_unjudged: Vec::new(),
             first_time: self.time,
             last_time: self.time,
         }
@@ -200,26 +236,32 @@ impl Ledger<'_> {
         }
     }
 
-    /// Judges an epoch's evidence.
-    fn epoch(&mut self, index: u64, record: &EpochRecord, endorsed: Option<Hex<32>>) -> Result<(), Error> {
+    /// Judges an epoch's evidence; false where it may wait for endorsements.
+    fn epoch(
+        &mut self,
+        index: u64,
+        record: &EpochRecord,
+        endorsements: Option<&Endorsements>,
+        at: UnixSeconds,
+        may_wait: bool,
+    ) -> Result<bool, Error> {
         let Some(attested) = self.attested(index, &record.statement, &record.evidence)? else {
-            return Ok(());
+            return Ok(true);
         };
         if let Err(error) = EpochStatement::parse(&attested.statement.0) {
             self.wrong_blob(index, record.statement, error.to_string());
-            return Ok(());
+            return Ok(true);
         }
-        let endorsements = self.endorsements(index, endorsed)?;
-        let judged = self.appraise.epoch(&attested, endorsements.as_ref(), UnixSeconds(self.time));
-        if let Err(refused) = judged {
-            self.violations.push(Violation::BootRefused {
-                index,
-                boot: record.boot,
-                why_code: refused.code,
-                why: format!("epoch {}: {}", record.epoch, refused.why),
-            });
+        match self.appraise.epoch(&attested, endorsements, at) {
+            Ok(_) => Ok(true),
+            Err(_) if may_wait => Ok(false),
+            Err(refused) => {
+                let why = format!("epoch {}: {}", record.epoch, refused.why);
+                let (boot, why_code) = (record.boot, refused.code);
+                self.violations.push(Violation::BootRefused { index, boot, why_code, why });
+                Ok(true)
+            }
         }
-        Ok(())
     }
 
     fn named(&self, state: &mut State, index: u64, boot: Hex<32>, checkpoint: CheckpointRef) {
@@ -284,10 +326,6 @@ impl Ledger<'_> {
 
     fn wrong_blob(&mut self, index: u64, digest: Hex<32>, problem: String) {
         self.violations.push(Violation::Blob { index, digest, problem });
-    }
-
-    fn id(hex: &str) -> [u8; 32] {
-        vouchsafe_verifier::encoding::from_hex(hex).unwrap_or_default()
     }
 }
 

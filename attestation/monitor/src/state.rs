@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vouchsafe_receipt::EpochRecord;
 use vouchsafe_translog::Frontier;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -113,7 +114,9 @@ pub struct Boot {
     pub epoch: Option<u64>,
     /// The first entry of each epoch without a record, and when its record was due.
     pub epochs_missing: BTreeMap<u64, (u64, u64)>,
-    /// Witness time when its record, and its newest entry, were seen.
+    /// Epochs whose evidence was not judged yet, by their index.
+    pub epochs_unjudged: Vec<(u64, EpochRecord)>,
+    /// The earliest moment at which it is known to have been in the log, by witness time.
     pub first_time: u64,
     /// Witness time when its newest entry was seen.
     pub last_time: u64,

@@ -181,8 +181,8 @@ pub enum Violation {
         /// The other one's index.
         index: u64,
     },
-    /// One receipt is in the log twice.
-    #[error("receipt {seq} of boot {boot} is in the log again at entry {index}")]
+    /// A position of long ago is in the log again: the same receipt, or another.
+    #[error("entry {index} is a receipt {seq} of boot {boot}, which is in the log already")]
     ReceiptRepeated {
         /// The boot.
         boot: Hex<32>,

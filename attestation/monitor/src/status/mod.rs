@@ -170,12 +170,13 @@ fn gap(state: &State, now_s: u64) -> Markup {
                     thead { tr { th { "Stage" } th.number { "p50" } th.number { "p99" } th.number { "count" } } }
                     tbody {
                         @for (name, precision, histogram, unsettled) in rows {
-                            tr {
-                                td { (name) br; small.soft { (precision) } }
+                            tr.stage {
+                                td { (name) }
                                 td.number { (quantile(histogram, 500, unsettled)) }
                                 td.number { (quantile(histogram, 990, unsettled)) }
                                 td.number { (grouped(histogram.count())) }
                             }
+                            tr.precision { td colspan="4" { small.soft { (precision) } } }
                         }
                     }
                 }
@@ -211,11 +212,10 @@ fn witnesses(state: &State, now_s: u64) -> Markup {
             h2 { "Witnesses" }
             div.scroll {
                 table {
-                    thead { tr { th { "Witness" } th { "State" } th { "Newest cosignature" } th.number { "Cosigned" } } }
+                    thead { tr { th { "Witness" } th { "State" } th { "Newest" } th.number { "Cosigned" } } }
                     tbody {
                         @for (name, witness) in &state.witnesses {
-                            @let newest = state.checkpoint.as_ref().and_then(|checkpoint| checkpoint.time).unwrap_or(now_s);
-                            @let silent = witness.time.is_none_or(|time| time.saturating_add(SILENT_SECONDS) < newest);
+                            @let silent = witness.time.is_none_or(|time| time.saturating_add(SILENT_SECONDS) < now_s);
                             tr {
                                 td { code { (name) } }
                                 td {
@@ -284,7 +284,8 @@ fn quantile(histogram: &Histogram, per_mille: u64, unsettled: u64) -> String {
         None => "–".into(),
         Some(None) => "not settled".into(),
         Some(Some(ms)) if ms < 1_000 => format!("{ms} ms"),
-        Some(Some(ms)) => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        // An upper bound stays one: tenths are rounded up.
+        Some(Some(ms)) => format!("{}.{} s", ms.div_ceil(100) / 10, ms.div_ceil(100) % 10),
     }
 }
 
@@ -297,7 +298,7 @@ fn ago(now_s: u64, then_s: u64) -> String {
         seconds @ 0..120 => format!("{seconds} s ago"),
         seconds @ 120..7200 => format!("{} min ago", seconds / 60),
         seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
-        seconds => format!("{} days ago", seconds / 86_400),
+        seconds => format!("{} d ago", seconds / 86_400),
     }
 }
 
@@ -342,7 +343,7 @@ mod tests {
         let mut histogram = Histogram::default();
         assert_eq!(quantile(&histogram, 500, 0), "–");
         histogram.add(1800);
-        assert_eq!(quantile(&histogram, 500, 0), "2.0 s");
+        assert_eq!(quantile(&histogram, 500, 0), "2.1 s", "the upper bound of its bucket");
         assert_eq!(quantile(&histogram, 990, 9), "not settled");
     }
 }

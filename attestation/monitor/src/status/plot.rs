@@ -6,11 +6,11 @@ use crate::Histogram;
 use crate::gap::{Gap, SLOT_SECONDS};
 
 const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 52.0;
+const HEIGHT: f64 = 280.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = 10.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 26.0;
+const TOP: f64 = 20.0;
+const BOTTOM: f64 = 34.0;
 /// The time that is drawn, in seconds.
 const SPAN_SECONDS: u64 = 86_400;
 /// Marks of the vertical axis, in milliseconds.
@@ -47,7 +47,7 @@ pub(super) fn plot(gap: &Gap, figure: Figure, now_s: u64) -> Markup {
             @for (ms, name) in MARKS {
                 @let y = up(ms);
                 line class="grid" x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y) y2=(y) {}
-                text x=(LEFT - 8.0) y=(y + 4.0) text-anchor="end" { (name) }
+                text x=(LEFT - 10.0) y=(y + 5.0) text-anchor="end" { (name) }
             }
             @for hours in [24_u64, 18, 12, 6, 0] {
                 @let x = across(SPAN_SECONDS.saturating_sub(hours.saturating_mul(3600)));

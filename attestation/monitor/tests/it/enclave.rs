@@ -13,6 +13,8 @@ use vouchsafe_verifier::encoding::{Base64, Hex};
 
 pub(crate) const BOUND: u64 = 60;
 pub(crate) const GOOD: &[u8] = b"evidence that the test's policy accepts";
+/// Evidence that it accepts until a day after the test's beginning.
+pub(crate) const EXPIRES: &[u8] = b"evidence whose certificates expire";
 
 pub(crate) struct Enclave {
     pair: EcdsaKeyPair,
@@ -62,15 +64,25 @@ impl Enclave {
     }
 
     pub(crate) fn epoch(&self, boot: &Logged, epoch: u64) -> Logged {
+        self.epoch_with(boot, epoch, GOOD, None)
+    }
+
+    pub(crate) fn epoch_with(
+        &self,
+        boot: &Logged,
+        epoch: u64,
+        evidence: &[u8],
+        checkpoint: Option<String>,
+    ) -> Logged {
         let statement = EpochStatement {
             version: 1,
             boot_statement: Hex(Ring.sha256(&boot.blobs[0])),
             epoch,
-            checkpoint: None,
+            checkpoint,
             tenants: None,
             not_after: 2_000_000_000,
         };
-        let attested = attested(statement.to_bytes(), GOOD);
+        let attested = attested(statement.to_bytes(), evidence);
         let record = EpochRecord::of(self.id, epoch, &attested, &Ring);
         self.logged(PayloadType::Epoch, &record.to_bytes(), Some(&attested))
     }

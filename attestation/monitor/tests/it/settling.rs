@@ -5,9 +5,9 @@ use vouchsafe_receipt::receipt_leaf_hash;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
 
-use crate::enclave::{BOUND, Enclave, GOOD, leaf};
+use crate::enclave::{BOUND, EXPIRES, Enclave, GOOD, leaf};
 use crate::honest::followed;
-use crate::log::{Log, T, Watching, codes};
+use crate::log::{Log, T, Watching, codes, note};
 
 #[test]
 fn a_withheld_receipt_is_named_by_the_one_after_it() {
@@ -143,4 +143,35 @@ fn boots_that_the_policy_refuses_and_blobs_that_are_missing_are_named() {
     }
     log.publish(T);
     assert_eq!(watching.poll(&log).first(), Some(&"blob"));
+}
+
+#[test]
+fn an_epoch_that_the_policy_refuses_is_named_like_its_boot() {
+    let (mut log, enclave) = (Log::new(), Enclave::new());
+    let mut watching = Watching::new(&log);
+    let boot = enclave.boot(GOOD);
+    log.add_logged(&boot);
+    log.add_logged(&enclave.epoch_with(&boot, 0, b"evidence of another machine", None));
+    log.publish(T);
+    assert_eq!(watching.poll(&log), [""; 0], "endorsements may still come");
+    log.add(enclave.word(log.checkpoint(), false));
+    log.publish(T + 61);
+    assert_eq!(watching.poll(&log), ["boot_refused"]);
+}
+
+/// Evidence is judged for the time by which witnesses saw it in the log, not for the day of the reading:
+/// what was good then stays good. An entry's own word for an earlier time does not count.
+#[test]
+fn old_boots_are_judged_for_the_time_at_which_they_were_logged() {
+    for (proved, expected) in [(true, Vec::new()), (false, vec!["boot_refused", "boot_refused"])] {
+        let (mut log, enclave) = (Log::new(), Enclave::new());
+        let boot = enclave.boot(EXPIRES);
+        log.add_logged(&boot);
+        log.time = T;
+        let note = if proved { log.note() } else { note(log.checkpoint(), 1) };
+        log.add_logged(&enclave.epoch_with(&boot, 0, EXPIRES, Some(note)));
+        log.add(enclave.word(log.checkpoint(), false));
+        log.publish(T + 1_000_000);
+        assert_eq!(Watching::new(&log).poll(&log), expected, "{proved}");
+    }
 }

@@ -67,20 +67,20 @@ fn the_program_looks_once_and_says_how_it_is() {
     }
     let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/evidence-crypto-only.json");
     let trusted = trusted();
-    let run = |policy: &str| {
+    let run = |policy: &str, state: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vouchsafe-monitor"));
         command.args(["run", "--once", "--stale-max", "0", "--quorum", "2", "--policy", policy]);
         command.args(["--key", &trusted.log().to_string(), "--log"]).arg(folder.path().join("log"));
         for witness in trusted.quorum().witnesses() {
             command.args(["--witness", &witness.to_string()]);
         }
-        command.arg("--state").arg(folder.path().join("state"));
+        command.arg("--state").arg(folder.path().join(state));
         command.arg("--status").arg(folder.path().join("status"));
         command.output().unwrap()
     };
-    assert_eq!(run("/nowhere").status.code(), Some(30));
+    assert_eq!(run("/nowhere", "state").status.code(), Some(30));
     // Files of an enclave that no real policy accepts: the tree is fine, and the boot is named in time.
-    let looked = run(policy);
+    let looked = run(policy, "state");
     assert_eq!(looked.status.code(), Some(10), "{looked:?}");
     assert!(String::from_utf8_lossy(&looked.stderr).contains("VIOLATION boot_refused"), "{looked:?}");
     let page = std::fs::read_to_string(folder.path().join("status/index.html")).unwrap();
@@ -90,5 +90,5 @@ fn the_program_looks_once_and_says_how_it_is() {
     }
     assert!(folder.path().join("status/metrics.prom").exists());
     std::fs::remove_dir_all(folder.path().join("log")).unwrap();
-    assert_eq!(run(policy).status.code(), Some(20));
+    assert_eq!(run(policy, "fresh").status.code(), Some(20), "nothing can be said of a log out of reach");
 }

@@ -1,0 +1,353 @@
+//! One look at the log: its checkpoint, everything in it since the last one, and what was due.
+
+mod holding;
+mod reading;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use vouchsafe_receipt::Envelope;
+use vouchsafe_translog::note::NOTE_BYTES_MAX;
+use vouchsafe_translog::{SignedCheckpoint, TrustedLog, VerifiedCheckpoint};
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Hex;
+
+use crate::appraise::Appraise;
+use crate::compare::{self, Compared};
+use crate::files::Trouble;
+use crate::gap::Probes;
+use crate::ledger;
+use crate::mirror::Mirror;
+use crate::source::{Fetch, Source};
+use crate::state::{Seen, State, Store};
+use crate::{Error, Violation};
+
+/// What a monitor is made of.
+pub struct Parts {
+    /// The log, its witnesses and their quorum.
+    pub trusted: TrustedLog,
+    /// Where the log's files come from.
+    pub source: Box<dyn Source>,
+    /// What boots must satisfy.
+    pub appraise: Box<dyn Appraise>,
+    /// Where state and evidence are kept.
+    pub store: Store,
+    /// Where a copy of the log goes.
+    pub mirror: Option<Mirror>,
+    /// Probes on their way.
+    pub probes: Arc<Probes>,
+    /// The longest time without a newer checkpoint, in seconds; `None` for any.
+    pub stale_s_max: Option<u64>,
+    /// Told how many entries were read, and how many there are.
+    pub progress: Box<dyn Fn(u64, u64) + Send + Sync>,
+}
+
+/// Watches one log.
+pub struct Monitor {
+    parts: Parts,
+    state: State,
+    /// What was read of an unconfirmed checkpoint before a restart.
+    unconfirmed: Option<State>,
+    held: Vec<Held>,
+    /// When the present look began, for how long verifying takes.
+    began: Instant,
+    /// Fetching waits for the network, not for cores.
+    fetching: rayon::ThreadPool,
+}
+
+/// A receipt that somebody holds and that must be in the log.
+#[derive(Debug)]
+struct Held {
+    leaf: Hex<32>,
+    envelope: Envelope,
+    index: Option<u64>,
+}
+
+/// What one look brought.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Violations that were not known before.
+    pub violations: Vec<Violation>,
+    /// Entries that were read.
+    pub entries: u64,
+}
+
+impl Monitor {
+    /// Takes up where the state in the store ends.
+    ///
+    /// # Errors
+    /// That the state cannot be read, or is another log's.
+    pub fn new(parts: Parts) -> Result<Self, Error> {
+        let (state, unconfirmed) = parts.store.load(&parts.trusted.log().to_string())?;
+        let fetching = rayon::ThreadPoolBuilder::new()
+            .num_threads(16)
+            .build()
+            .map_err(|error| Error::Io { path: "threads".into(), problem: std::io::Error::other(error) })?;
+        Ok(Self { parts, state, unconfirmed, held: Vec::new(), began: Instant::now(), fetching })
+    }
+
+    /// What is known.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The log and its witnesses.
+    pub fn trusted(&self) -> &TrustedLog {
+        &self.parts.trusted
+    }
+
+    /// Probes on their way.
+    pub fn probes(&self) -> &Probes {
+        &self.parts.probes
+    }
+
+    /// Looks at the log once. `now_ms`: Unix milliseconds by this machine's clock.
+    ///
+    /// # Errors
+    /// [`Error`] where nothing can be said of the log; what it did wrong is in the report.
+    pub fn poll(&mut self, now_ms: u64) -> Result<Report, Error> {
+        self.began = Instant::now();
+        let now_s = now_ms / 1000;
+        let mut report = Report::default();
+        let signed = match self.fetch_checkpoint(&mut report, now_s) {
+            Ok(Some(signed)) => signed,
+            Ok(None) => return Ok(report),
+            Err(error) => {
+                // A log that restarts is out of reach for a moment. One that stays away gets stale.
+                self.stale(&mut report, now_s);
+                self.parts.store.save(&self.state)?;
+                return if report.violations.is_empty() { Err(error) } else { Ok(report) };
+            }
+        };
+        if let Some(target) = self.unconfirmed.as_ref().and_then(|progress| progress.target.clone())
+            && let Ok(target) = self.open(target.as_bytes())
+            && target.checkpoint().size() < signed.checkpoint().size()
+        {
+            // What was begun is ended first: its checkpoint is what it has to come out as.
+            self.follow(&target, now_ms, &mut report)?;
+        }
+        self.follow(&signed, now_ms, &mut report)?;
+        Ok(report)
+    }
+
+    /// Compares the log's checkpoint in another view: another monitor's copy, or what a witness holds.
+    ///
+    /// # Errors
+    /// That the other view cannot be reached.
+    pub fn compare(&mut self, other: &dyn Source, now_s: u64) -> Result<Report, Error> {
+        let mut report = Report::default();
+        let Some(ours) = self.state.checkpoint.clone() else { return Ok(report) };
+        let note = match other.get("checkpoint", NOTE_BYTES_MAX) {
+            Ok(note) => note,
+            // A witness that never cosigned has none.
+            Err(Fetch::Missing) => return Ok(report),
+            Err(error) => {
+                return Err(Error::Unreachable { url: other.name(), problem: error.to_string() });
+            }
+        };
+        let theirs = match self.open(&note) {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                let why = format!("{}: {error}", other.name());
+                self.alarm(&mut report, Violation::CheckpointUnsigned { why }, now_s);
+                return Ok(report);
+            }
+        };
+        let ours = self.open(ours.note.as_bytes())?;
+        // The larger tree's tiles decide: ours come from our view, theirs from theirs.
+        let source: &dyn Source =
+            if theirs.checkpoint().size() > ours.checkpoint().size() { other } else { &*self.parts.source };
+        match compare::compare(source, self.parts.trusted.log(), &ours, &theirs) {
+            Ok(compared) => self.compared(compared, &ours, &theirs, &mut report, now_s)?,
+            // A view without tiles that is ahead of ours is compared when ours has come as far.
+            Err(_) if theirs.checkpoint().size() > ours.checkpoint().size() => {}
+            Err(trouble) => {
+                let violation = Result::<_, Error>::from(trouble)?;
+                self.alarm(&mut report, violation, now_s);
+            }
+        }
+        self.parts.store.save(&self.state)?;
+        Ok(report)
+    }
+
+    fn open(&self, note: &[u8]) -> Result<SignedCheckpoint, vouchsafe_translog::Error> {
+        let log = self.parts.trusted.log();
+        SignedCheckpoint::open(note, log.name(), std::slice::from_ref(log), &Ring)
+    }
+
+    fn fetch_checkpoint(
+        &mut self,
+        report: &mut Report,
+        now_s: u64,
+    ) -> Result<Option<SignedCheckpoint>, Error> {
+        let source = &*self.parts.source;
+        let note = match source.get("checkpoint", NOTE_BYTES_MAX) {
+            Ok(note) => note,
+            Err(error) => {
+                let url = format!("{}/checkpoint", source.name());
+                return Err(Error::Unreachable { url, problem: error.to_string() });
+            }
+        };
+        match self.open(&note) {
+            Ok(signed) => Ok(Some(signed)),
+            Err(error) => {
+                let violation = Violation::CheckpointUnsigned { why: error.to_string() };
+                self.alarm(report, violation, now_s);
+                self.parts.store.save(&self.state)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes a signed checkpoint into account.
+    fn follow(&mut self, signed: &SignedCheckpoint, now_ms: u64, report: &mut Report) -> Result<(), Error> {
+        let now_s = now_ms / 1000;
+        let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
+        let time = self.witnessed(signed, report, now_s);
+        let known = self.state.checkpoint.clone();
+        let (known_size, known_root) =
+            known.as_ref().map_or((0, None), |known| (known.size, Some(known.root.0)));
+        let done = if size < known_size {
+            self.smaller(signed, &known, report, now_s)
+        } else if size == known_size && known_root.is_some_and(|known| known != root) {
+            self.smaller(signed, &known, report, now_s)
+        } else if size == known_size && known.is_some() {
+            self.confirm(signed, time, now_ms, report);
+            Ok(())
+        } else {
+            self.read(signed, time, now_ms, report)
+        };
+        match done {
+            Ok(()) => {}
+            Err(Trouble::Violation(violation)) => self.alarm(report, violation, now_s),
+            Err(Trouble::Error(error)) => return Err(error),
+        }
+        self.stale(report, now_s);
+        let (unsettled, failed) = (self.unsettled(), self.parts.probes.take_failed());
+        let slot = self.state.gap.slot(now_s);
+        slot.unsettled = unsettled;
+        slot.failed = slot.failed.saturating_add(failed);
+        self.parts.store.save(&self.state)
+    }
+
+    /// Whether the log has published nothing newer for too long.
+    fn stale(&mut self, report: &mut Report, now_s: u64) {
+        if let (Some(max_s), Some(time)) =
+            (self.parts.stale_s_max, self.state.checkpoint.as_ref().and_then(|seen| seen.time))
+            && time.saturating_add(max_s) < now_s
+        {
+            self.alarm(report, Violation::CheckpointStale { time, max_s }, now_s);
+        }
+    }
+
+    /// Receipts that are known to exist and not in the log, and probes without their receipt.
+    fn unsettled(&self) -> u64 {
+        let missing = self.state.boots.values().map(|boot| boot.chain.missing()).sum::<u64>();
+        missing.saturating_add(self.parts.probes.waiting())
+    }
+
+    /// The checkpoint's witness time, and what its cosignatures say of the witnesses.
+    fn witnessed(&mut self, signed: &SignedCheckpoint, report: &mut Report, now_s: u64) -> Option<u64> {
+        let quorum = self.parts.trusted.quorum().clone();
+        let verified = quorum.verify(signed.clone(), &Ring);
+        let cosigners = verified.as_ref().map(VerifiedCheckpoint::cosigners).unwrap_or_default();
+        // The same note again says nothing new of anybody.
+        let note = signed.note().to_string();
+        let is_new = self.state.checkpoint.as_ref().is_none_or(|seen| seen.note != note);
+        for key in quorum.witnesses().iter().filter(|_| is_new) {
+            let health = self.state.witnesses.entry(key.name().into()).or_default();
+            health.seen = health.seen.saturating_add(1);
+            if let Some(cosigner) = cosigners.iter().find(|cosigner| cosigner.key() == key) {
+                health.cosigned = health.cosigned.saturating_add(1);
+                health.time = health.time.max(Some(cosigner.time().0));
+            }
+        }
+        match verified {
+            Ok(verified) => Some(verified.time().0),
+            Err(error) => {
+                let size = signed.checkpoint().size();
+                let violation = Violation::QuorumMissing { size, why: error.to_string() };
+                self.alarm(report, violation, now_s);
+                None
+            }
+        }
+    }
+
+    /// A checkpoint that is smaller than one before, or of the same size with another root.
+    fn smaller(
+        &mut self,
+        signed: &SignedCheckpoint,
+        known: &Option<Seen>,
+        report: &mut Report,
+        now_s: u64,
+    ) -> Result<(), Trouble> {
+        let Some(known) = known else { return Ok(()) };
+        let ours = self.open(known.note.as_bytes()).map_err(Error::from)?;
+        let compared = compare::compare(&*self.parts.source, self.parts.trusted.log(), &ours, signed);
+        let (from, to) = (known.size, signed.checkpoint().size());
+        if to < from {
+            self.alarm(report, Violation::CheckpointRolledBack { from, to }, now_s);
+        }
+        self.compared(compared?, &ours, signed, report, now_s)?;
+        Ok(())
+    }
+
+    /// Keeps the proof where two checkpoints contradict each other.
+    fn compared(
+        &mut self,
+        compared: Compared,
+        one: &SignedCheckpoint,
+        other: &SignedCheckpoint,
+        report: &mut Report,
+        now_s: u64,
+    ) -> Result<(), Error> {
+        let Compared::Contradiction { file, found } = compared else { return Ok(()) };
+        let (small, large) = match one.checkpoint().size() <= other.checkpoint().size() {
+            true => (one.checkpoint(), other.checkpoint()),
+            false => (other.checkpoint(), one.checkpoint()),
+        };
+        let (first, second) = (Hex(*small.root()), Hex(*large.root()));
+        let name = format!("equivocation-{}-{}-{second}.json", small.size(), large.size());
+        let file = self.parts.store.keep(&name, &file.to_json())?;
+        let violation = match small.size() == large.size() {
+            true => Violation::Equivocation { size: small.size(), first, second, file },
+            false => Violation::HistoryRewritten {
+                prefix: small.size(),
+                signed: first,
+                found: Hex(found),
+                size: large.size(),
+                file,
+            },
+        };
+        self.alarm(report, violation, now_s);
+        Ok(())
+    }
+
+    /// A checkpoint whose tree is known: its time, what was due by then, and that it was audited.
+    fn confirm(&mut self, signed: &SignedCheckpoint, time: Option<u64>, now_ms: u64, report: &mut Report) {
+        let (size, root) = (signed.checkpoint().size(), Hex(*signed.checkpoint().root()));
+        let known = self.state.checkpoint.as_ref();
+        let is_new = known.is_none_or(|known| known.size != size);
+        let time_known = known.and_then(|known| known.time);
+        if !is_new && time <= time_known {
+            return;
+        }
+        if is_new {
+            self.state.checkpoints = self.state.checkpoints.saturating_add(1);
+        }
+        let note = signed.note().to_string();
+        let time = time.max(time_known);
+        self.state.checkpoint = Some(Seen { note, size, root, time, audited_ms: now_ms });
+        let Some(time) = time else { return };
+        for violation in ledger::settle(&mut self.state, size, time) {
+            self.alarm(report, violation, now_ms / 1000);
+        }
+        self.breaches(size, time, report, now_ms / 1000);
+    }
+
+    fn alarm(&mut self, report: &mut Report, violation: Violation, now_s: u64) {
+        if self.state.alarm(violation.clone(), now_s) {
+            report.violations.push(violation);
+        }
+    }
+}

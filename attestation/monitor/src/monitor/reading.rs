@@ -1,0 +1,191 @@
+//! Reading up to a checkpoint, and saying why it does not come out.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use vouchsafe_translog::{SignedCheckpoint, Tile, merkle};
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::Hex;
+
+use super::{Monitor, Report};
+use crate::compare::{self, Compared};
+use crate::files::{self, Trouble};
+use crate::leaf::{Looked, look};
+use crate::ledger::Ledger;
+use crate::{Error, Violation};
+
+/// Entry bundles read and verified as one batch.
+const BATCH_BUNDLES: usize = 64;
+/// Entries after which a catch-up is saved.
+const SAVE_ENTRIES: u64 = 1 << 17;
+/// A log whose previous checkpoint is at most this old was followed without a pause, in seconds.
+const TAILING_SECONDS_MAX: u64 = 15;
+/// Trees of enclaves that are remembered as known.
+const TREES_MAX: usize = 4096;
+
+impl Monitor {
+    /// Reads everything up to a larger checkpoint, and takes it into account if it comes out.
+    pub(super) fn read(
+        &mut self,
+        signed: &SignedCheckpoint,
+        time: Option<u64>,
+        now_ms: u64,
+        report: &mut Report,
+    ) -> Result<(), Trouble> {
+        let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
+        let note = signed.note().to_string();
+        let begun = self.unconfirmed.take().filter(|begun| begun.size() <= size);
+        let mut work = begun.unwrap_or_else(|| self.state.clone());
+        work.target = Some(note.clone());
+        let newest = self.state.checkpoint.as_ref().and_then(|seen| seen.time).unwrap_or(0);
+        let time_or_now = time.unwrap_or(now_ms / 1000);
+        let mut ledger = Ledger {
+            source: &*self.parts.source,
+            appraise: &*self.parts.appraise,
+            time: time_or_now,
+            tailing: time.is_some_and(|time| time.saturating_sub(newest) <= TAILING_SECONDS_MAX),
+            mirror: self.parts.mirror.as_ref(),
+            trusted: &self.parts.trusted,
+            times: BTreeMap::new(),
+            violations: Vec::new(),
+        };
+        let mut frontier = work.frontier().unwrap_or_default();
+        let start = frontier.size();
+        let (mut keys, mut saved, mut found) = (Ledger::keys(&work), start, Vec::new());
+        let wanted = self.wanted();
+        let bundles: Vec<Tile> = files::bundles(start, size).collect();
+        for batch in bundles.chunks(BATCH_BUNDLES) {
+            let source = &*self.parts.source;
+            let fetched: Vec<Result<Vec<Vec<u8>>, Trouble>> = self
+                .fetching
+                .install(|| batch.par_iter().map(|tile| files::leaves(source, *tile, size)).collect());
+            let first = frontier.size();
+            let mut leaves = Vec::new();
+            for (tile, bundle) in batch.iter().zip(fetched) {
+                let bundle = bundle?;
+                if let Some(mirror) = &self.parts.mirror {
+                    mirror.bundle(*tile, &bundle)?;
+                }
+                let skip = usize::try_from(first.saturating_sub(tile.first_leaf())).unwrap_or(usize::MAX);
+                leaves.extend(bundle.into_iter().skip(skip));
+            }
+            ledger.boots(&mut work, &mut keys, first, &leaves)?;
+            let looked: Vec<Looked> = (leaves.par_iter().enumerate())
+                .map(|(place, leaf)| {
+                    look(first.saturating_add(u64::try_from(place).unwrap_or(u64::MAX)), leaf, &keys)
+                })
+                .collect();
+            for looked in looked {
+                frontier.push(looked.hash, &Ring);
+                if wanted.contains(&looked.hash) {
+                    found.push((looked.index, looked.hash));
+                }
+                ledger.apply(&mut work, looked)?;
+            }
+            (self.parts.progress)(frontier.size(), size);
+            work.set_frontier(&frontier);
+            if frontier.size().saturating_sub(saved) >= SAVE_ENTRIES {
+                saved = frontier.size();
+                self.parts.store.save_progress(Some(&work))?;
+            }
+        }
+        report.entries = report.entries.saturating_add(size.saturating_sub(start));
+        if frontier.root(&Ring) != root {
+            self.parts.store.save_progress(None)?;
+            return self.diagnose(signed, report, now_ms / 1000);
+        }
+        ledger.appraise(&mut work)?;
+        let violations = ledger.violations;
+        work.target = None;
+        let old = self.state.size();
+        self.state = work;
+        self.parts.store.save_progress(None)?;
+        for violation in violations {
+            self.alarm(report, violation, now_ms / 1000);
+        }
+        if let Some(mirror) = &self.parts.mirror {
+            mirror.finish(old, size, &note)?;
+        }
+        for (index, hash) in found {
+            self.found(&hash, index);
+            self.probe(&hash, now_ms);
+        }
+        self.confirm(signed, time, now_ms, report);
+        self.named(size, &root, report, now_ms / 1000)
+    }
+
+    /// Says why what was read does not make the signed tree.
+    pub(super) fn diagnose(
+        &mut self,
+        signed: &SignedCheckpoint,
+        report: &mut Report,
+        now_s: u64,
+    ) -> Result<(), Trouble> {
+        let source = &*self.parts.source;
+        let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
+        let mismatch = Violation::TilesMismatch { size, expected: Hex(root) };
+        if compare::tiles_root(source, size, &root)? != root {
+            return Err(mismatch.into());
+        }
+        if let Some(known) = self.state.checkpoint.clone() {
+            let ours = self.open(known.note.as_bytes()).map_err(Error::from)?;
+            let compared = compare::compare(source, self.parts.trusted.log(), &ours, signed)?;
+            if matches!(compared, Compared::Contradiction { .. }) {
+                self.compared(compared, &ours, signed, report, now_s)?;
+                return Ok(());
+            }
+        }
+        let wrong = compare::wrong_entry(source, self.state.size(), size, &root)?;
+        Err(wrong.unwrap_or(mismatch).into())
+    }
+
+    /// Looks up the trees that enclaves named in this log's tree.
+    pub(super) fn named(
+        &mut self,
+        size: u64,
+        root: &[u8; 32],
+        report: &mut Report,
+        now_s: u64,
+    ) -> Result<(), Trouble> {
+        let named = std::mem::take(&mut self.state.named);
+        let mut tiles = compare::reader(&*self.parts.source, size, size);
+        let mut violations = Vec::new();
+        for (old, others) in named {
+            for other in others {
+                let (index, boot, claimed) = (other.index, other.boot, other.root);
+                let consistent = old <= size && {
+                    let proof =
+                        tiles.consistency(old).map_err(|error| compare::trouble(error, size, root))?;
+                    merkle::verify_consistency(old, &claimed.0, size, root, &proof, &Ring).is_ok()
+                };
+                if consistent {
+                    self.state.trees.insert(old, claimed);
+                    continue;
+                }
+                // An enclave that is ahead of what is published was shown something else, too.
+                let found = match old <= size {
+                    false => Hex([0; 32]),
+                    true => match compare::prefix(&*self.parts.source, old, &claimed.0, size, root)? {
+                        Some((found, _)) => Hex(found),
+                        None => continue,
+                    },
+                };
+                violations.push(Violation::EnclaveOtherView {
+                    index,
+                    boot,
+                    size: old,
+                    named: claimed,
+                    found,
+                });
+            }
+        }
+        drop(tiles);
+        while self.state.trees.len() > TREES_MAX {
+            self.state.trees.pop_first();
+        }
+        for violation in violations {
+            self.alarm(report, violation, now_s);
+        }
+        Ok(())
+    }
+}
