@@ -36,6 +36,17 @@ pub(crate) enum Failure {
         /// What was asked for.
         name: String,
     },
+    /// A log could not be read, or does not hold what was looked for.
+    #[error("{0}")]
+    Log(String),
+    /// The bundle is not one, or its boot names no log.
+    #[error("{path}: {why}", path = path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No enclave could be reached, or what was reached is none that could be judged.
     #[error("{0} ({code})", code = .0.code())]
     Enclave(#[from] vouchsafe_client::Error),
@@ -48,6 +59,8 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } => 30,
+            Self::Bundle { .. } => 10,
+            Self::Log(_) => 20,
             Self::NoSuchCommand { .. } => 2,
             Self::Enclave(error) if error.is_refusal() => 10,
             Self::Enclave(_) | Self::Own(_) => 1,

@@ -10,6 +10,7 @@
 mod command;
 mod failure;
 mod input;
+mod log;
 mod output;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The subcommands, one module each.
 
 mod attest;
+mod bundle;
 mod chat;
 mod enclave;
 mod evidence;
@@ -20,6 +21,8 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     /// Verify a receipt bundle, offline
     Verify(verify::Arguments),
+    /// Put the proof into a bundle that its receipt is in its log
+    Bundle(bundle::Arguments),
     /// Verify or show a raw attestation report or quote
     #[command(subcommand)]
     Evidence(evidence::Command),
@@ -39,6 +42,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Verify(arguments) => verify::run(&arguments),
+            Self::Bundle(arguments) => bundle::run(&arguments),
             Self::Evidence(command) => evidence::run(&command),
             Self::Attest(arguments) => attest::run(&arguments),
             Self::Proxy(arguments) => proxy::run(&arguments),

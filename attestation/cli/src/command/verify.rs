@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use vouchsafe_bundle::{BUNDLE_BYTES_MAX, Inputs, verify_bundle_json};
+use vouchsafe_bundle::{BUNDLE_BYTES_MAX, Decision, Inputs, verify_bundle_json};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 
@@ -12,6 +12,9 @@ use crate::failure::Failure;
 use crate::{input, output};
 
 /// Verify a receipt bundle, offline
+///
+/// The bundle is judged for the moment given and, where it proves that witnesses saw the receipt in its
+/// log, for the moment by which they did.
 ///
 /// Exit status: 0 accepted, 10 rejected, 20 a required check could not run, 30 an unreadable policy
 /// or a missing file.
@@ -25,6 +28,10 @@ pub(crate) struct Arguments {
     /// Judge for this moment, as 2026-11-21T12:00:00Z; default: now by this machine's clock
     #[arg(long, value_name = "RFC3339", value_parser = input::parse_moment)]
     at: Option<UnixSeconds>,
+    /// Let the judgement decide that is for the moment by which witnesses had seen the receipt in its
+    /// log, not the one for now; without a proof of that moment, exit 20
+    #[arg(long)]
+    as_logged: bool,
     /// The request's body, to match with the receipt
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -54,5 +61,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let json = input::read_evidence(&arguments.bundle, BUNDLE_BYTES_MAX)?;
     let verdict = verify_bundle_json(&json, &policy, &inputs, &Ring);
     output::verdict(&verdict, arguments.format, arguments.verbose);
-    Ok(ExitCode::from(verdict.decision().exit_code()))
+    let decision = match (arguments.as_logged, verdict.as_logged(), verdict.decision()) {
+        (false, _, decision) => decision,
+        (true, Some(logged), _) => logged.verdict,
+        // What is refused without a proof is refused with one.
+        (true, None, Decision::Rejected) => Decision::Rejected,
+        (true, None, _) => Decision::Incomplete,
+    };
+    Ok(ExitCode::from(decision.exit_code()))
 }

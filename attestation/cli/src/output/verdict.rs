@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::Style;
-use vouchsafe_bundle::{Decision, Finding, Outcome, Statement, Step, Verdict};
+use vouchsafe_bundle::{Decision, Finding, Judgement, Outcome, Statement, Step, Verdict};
 
 use super::table::wrap;
 use super::{BOLD, DIM, GREEN, RED, YELLOW, clean};
@@ -33,13 +33,13 @@ pub(super) fn text(verdict: &Verdict, verbose: bool) -> String {
 
 fn headline(out: &mut String, verdict: &Verdict) {
     let decision = verdict.decision();
-    let style = match decision {
-        Decision::Accepted => GREEN,
-        Decision::Rejected => RED,
-        Decision::Incomplete => YELLOW,
-    };
+    let style = style_of(decision);
     let code = verdict.code().map(|code| format!("  {BOLD}{code}{BOLD:#}")).unwrap_or_default();
-    let _ = writeln!(out, "{style}{decision}{style:#}{code}");
+    let level = match verdict.assurance() {
+        Some(level) => format!("  {level}", level = level.as_str()),
+        None => String::new(),
+    };
+    let _ = writeln!(out, "{style}{decision}{style:#}{level}{code}");
     if let Some(detail) = verdict.detail() {
         for line in wrap(&clean(detail), WIDTH - 2) {
             let _ = writeln!(out, "  {line}");
@@ -48,8 +48,28 @@ fn headline(out: &mut String, verdict: &Verdict) {
     let (name, purpose) = verdict.policy();
     let name = clean(name);
     let _ = writeln!(out, "  {DIM}policy {name:?} ({purpose}), judged for {}{DIM:#}", verdict.at());
+    if let Some(logged) = verdict.as_logged() {
+        judgement(out, "as logged", logged);
+        judgement(out, "as of now", verdict.as_of_now());
+    }
     if verdict.simulated() {
         let _ = writeln!(out, "  {YELLOW}SIMULATED{YELLOW:#}: no hardware vouches for anything here");
+    }
+}
+
+/// What came of judging for one moment.
+fn judgement(out: &mut String, when: &str, judgement: Judgement) {
+    let style = style_of(judgement.verdict);
+    let (decision, at) = (judgement.verdict, judgement.at);
+    let code = judgement.code.map(|code| format!("  {code}")).unwrap_or_default();
+    let _ = writeln!(out, "  {when}  {at}  {style}{decision}{style:#}{code}");
+}
+
+fn style_of(decision: Decision) -> Style {
+    match decision {
+        Decision::Accepted => GREEN,
+        Decision::Rejected => RED,
+        Decision::Incomplete => YELLOW,
     }
 }
 

@@ -53,6 +53,11 @@ pub(crate) fn golden(name: &str) -> String {
     path(&["../bundle/tests/data/v1", name])
 }
 
+/// A golden file of the bundle crate, of receipts that settle into a log.
+pub(crate) fn settled(name: &str) -> String {
+    path(&["../bundle/tests/data/v1-settled", name])
+}
+
 /// A shipped policy.
 pub(crate) fn policy(name: &str) -> String {
     path(&["../../policies", &format!("{name}.json")])

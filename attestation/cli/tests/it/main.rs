@@ -3,5 +3,6 @@
 mod common;
 mod evidence;
 mod external;
+mod settlement;
 mod usage;
 mod verify;

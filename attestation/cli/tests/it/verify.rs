@@ -159,7 +159,7 @@ fn a_strangers_text_cannot_write_to_the_terminal() {
 }
 
 /// Digests of the golden files' random keys, shortened, so that a snapshot shows what matters.
-fn without_ids(text: &str) -> String {
+pub(crate) fn without_ids(text: &str) -> String {
     let mut out = String::new();
     let mut digits = String::new();
     for c in text.chars().chain(['\n']) {
