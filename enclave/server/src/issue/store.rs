@@ -132,6 +132,7 @@ mod tests {
         store.open(&[4; 32]);
         store.abandon(&[4; 32]);
         assert_eq!(store.get(&[4; 32]), None);
-        assert_eq!((store.lock().bytes, store.lock().by_leaf.len()), (95, 1));
+        let state = store.lock();
+        assert_eq!((state.bytes, state.by_leaf.len()), (95, 1));
     }
 }

@@ -265,10 +265,11 @@ async fn the_last_word_is_in_the_log_before_the_end() {
     drop(client);
     setup.server().stop().await;
     let leaves = setup.host.leaves.lock().unwrap();
-    let types: Vec<_> = leaves.iter().map(|leaf| Leaf::parse(leaf).unwrap().leaf_type()).collect();
-    let mut expected = vec![LeafType::Boot, LeafType::Epoch, LeafType::Epoch, LeafType::Receipt];
-    expected.push(LeafType::Close);
-    assert_eq!(types, expected);
+    let types = leaves.iter().map(|leaf| Leaf::parse(leaf).unwrap().leaf_type());
+    // On a slow machine there may be heartbeats in between.
+    let types: Vec<_> = types.filter(|kind| *kind != LeafType::Heartbeat).collect();
+    let [boot, epoch] = [LeafType::Boot, LeafType::Epoch];
+    assert_eq!(types, [boot, epoch, epoch, LeafType::Receipt, LeafType::Close]);
     let Ok(Leaf::Close(signed)) = Leaf::parse(leaves.last().unwrap()) else { panic!("no close record") };
     let last: serde_json::Value = serde_json::from_slice(signed.envelope().unverified_payload()).unwrap();
     assert_eq!(last["seq_next"], 1);
