@@ -47,13 +47,15 @@ impl WitnessConfig {
     /// [`Error::Setting`].
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: String| Error::Setting { name: "--witness", why };
-        // A URL may hold an equals sign, a key always ends with one or more: the name decides.
+        // A URL may hold an equals sign, and so may a key: the key's own digest decides.
         let (url, key) = text
             .match_indices('=')
-            .filter_map(|(at, _)| Some((text.get(..at)?, text.get(at.saturating_add(1)..)?)))
-            .find(|(_, key)| VerifierKey::check_syntax(key).is_ok())
+            .filter_map(|(at, _)| {
+                let key = VerifierKey::parse(text.get(at.saturating_add(1)..)?, &Ring).ok()?;
+                Some((text.get(..at)?, key))
+            })
+            .next()
             .ok_or_else(|| wrong(format!("{text:?} is not URL=VKEY")))?;
-        let key = VerifierKey::parse(key, &Ring).map_err(|error| wrong(error.to_string()))?;
         let uri: Uri = url.parse().map_err(|_| wrong(format!("{url:?} is not a URL")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.authority().is_none() {
             return Err(wrong(format!("{url:?} is not an http or https URL")));

@@ -51,7 +51,8 @@ impl core::fmt::Debug for PolicyAdmission {
 struct Submission<'a> {
     admission: &'a PolicyAdmission,
     at: UnixSeconds,
-    endorsements: HashMap<[u8; 32], EndorsementsRecord>,
+    /// Endorsements of boots whose leaf comes before them, by boot, with their place.
+    endorsements: HashMap<[u8; 32], (usize, EndorsementsRecord)>,
     /// Boots admitted earlier in this submission, and whether endorsements were used for them.
     boots: HashMap<[u8; 32], (ReceiptKey, Option<EndorsementsRecord>)>,
 }
@@ -106,26 +107,26 @@ impl PolicyAdmission {
 impl Admission for PolicyAdmission {
     fn admit(&self, leaves: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
         let parsed: Vec<_> = leaves.iter().map(|bytes| Leaf::parse(bytes)).collect();
-        let endorsements = parsed.iter().filter_map(|leaf| match leaf {
-            Ok(Leaf::Endorsements(record)) => Some((record.boot.0, record.clone())),
+        let endorsements = parsed.iter().enumerate().filter_map(|(at, leaf)| match leaf {
+            Ok(Leaf::Endorsements(record)) => Some((record.boot.0, (at, record.clone()))),
             _ => None,
         });
         let mut submission =
             Submission { admission: self, at, endorsements: endorsements.collect(), boots: HashMap::new() };
-        let mut judge = |(leaf, bytes): (_, &&[u8])| match leaf {
-            Ok(leaf) => submission.admit(&leaf, bytes),
+        let mut judge = |(at, (leaf, bytes)): (usize, (_, &&[u8]))| match leaf {
+            Ok(leaf) => submission.admit(at, &leaf, bytes),
             Err(error) => refuse(&error),
         };
-        parsed.into_iter().zip(leaves).map(&mut judge).collect()
+        parsed.into_iter().zip(leaves).enumerate().map(&mut judge).collect()
     }
 }
 
 impl Submission<'_> {
-    fn admit(&mut self, leaf: &Leaf, bytes: &[u8]) -> Result<Admitted, Refusal> {
+    fn admit(&mut self, at: usize, leaf: &Leaf, bytes: &[u8]) -> Result<Admitted, Refusal> {
         let mut admitted =
             Admitted { leaf: NewLeaf::new(bytes.to_vec()), kind: leaf.leaf_type(), settle_by: None };
         match leaf {
-            Leaf::Boot(signed) => admitted.leaf.boot = Some(self.boot(signed, bytes)?),
+            Leaf::Boot(signed) => admitted.leaf.boot = Some(self.boot(at, signed, bytes)?),
             Leaf::Endorsements(record) => self.endorsements(record)?,
             Leaf::Receipt(signed) => {
                 let key = self.key(&signed.boot())?;
@@ -165,7 +166,7 @@ impl Submission<'_> {
 
     /// Admits a boot: its evidence verifies, the policy accepts it, and it binds the statement with the
     /// key that signed the leaf.
-    fn boot(&mut self, signed: &SignedLeaf, bytes: &[u8]) -> Result<([u8; 32], Vec<u8>), Refusal> {
+    fn boot(&mut self, at: usize, signed: &SignedLeaf, bytes: &[u8]) -> Result<([u8; 32], Vec<u8>), Refusal> {
         let (admission, boot) = (self.admission, signed.boot());
         if let Some(row) = admission.storage.lock.boot(&boot)? {
             // The same leaf is found again by its hash; another one would be a second beginning.
@@ -183,7 +184,9 @@ impl Submission<'_> {
         let key = statement.receipt_key(&Ring).or_else(|e| refuse(&e))?;
         let record = BootRecord::verify(signed.envelope(), &key, &Ring).or_else(|e| refuse(&e))?;
         let evidence_bytes = admission.blob(&record.evidence.0)?;
-        let endorsed = self.endorsements.get(&boot).cloned();
+        // Only behind its leaf, so that the log tells of a boot before it tells of its endorsements.
+        let endorsed = self.endorsements.get(&boot).filter(|(place, _)| *place > at);
+        let endorsed = endorsed.map(|(_, record)| record.clone());
         let endorsements = endorsed.as_ref().map(|record| self.endorsements_blob(record)).transpose()?;
         self.appraise(&statement_bytes, &evidence_bytes, endorsements.as_ref())?;
         let mut blobs = vec![record.statement.0, record.evidence.0];

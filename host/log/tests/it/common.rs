@@ -24,37 +24,37 @@ use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::from_base64;
 
-pub const ORIGIN: &str = "log.example/2026";
+pub(crate) const ORIGIN: &str = "log.example/2026";
 
 /// A log's folder.
-pub struct Place {
-    pub temp: TempDir,
-    pub folder: Folder,
-    pub key: Arc<LogKey>,
+pub(crate) struct Place {
+    pub(crate) temp: TempDir,
+    pub(crate) folder: Folder,
+    pub(crate) key: Arc<LogKey>,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let folder = Folder::new(temp.path().join("log"), None, None);
         let key = Arc::new(folder.init(ORIGIN).unwrap());
         Self { temp, folder, key }
     }
 
-    pub fn root(&self) -> std::path::PathBuf {
+    pub(crate) fn root(&self) -> std::path::PathBuf {
         self.temp.path().join("log")
     }
 
-    pub fn storage(&self) -> Storage {
+    pub(crate) fn storage(&self) -> Storage {
         self.folder.open().unwrap()
     }
 
-    pub fn open(&self) -> Result<Log, Error> {
+    pub(crate) fn open(&self) -> Result<Log, Error> {
         Log::open(self.folder.open()?, Arc::clone(&self.key))
     }
 
     /// A log with so many leaves, in batches of uneven sizes.
-    pub fn with_leaves(count: u64) -> Self {
+    pub(crate) fn with_leaves(count: u64) -> Self {
         let place = Self::new();
         let mut log = place.open().unwrap();
         let mut next = 0;
@@ -72,19 +72,19 @@ impl Place {
 }
 
 /// The n-th leaf of tests that judge no leaves.
-pub fn leaf(n: u64) -> NewLeaf {
+pub(crate) fn leaf(n: u64) -> NewLeaf {
     let len = usize::try_from(n % 50).unwrap();
     NewLeaf::new([n.to_be_bytes().as_slice(), &vec![7; len]].concat())
 }
 
-pub fn bundle<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+pub(crate) fn bundle<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     leaves.into_iter().for_each(|leaf| tile::push_leaf(&mut bytes, leaf).unwrap());
     bytes
 }
 
 /// Admits everything that is not empty: for tests of what comes after admission.
-pub struct AdmitAll;
+pub(crate) struct AdmitAll;
 
 impl Admission for AdmitAll {
     fn admit(&self, leaves: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
@@ -98,7 +98,7 @@ impl Admission for AdmitAll {
     }
 }
 
-pub fn config(witnesses: Vec<WitnessConfig>, quorum: usize) -> ServeConfig {
+pub(crate) fn config(witnesses: Vec<WitnessConfig>, quorum: usize) -> ServeConfig {
     ServeConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         metrics: Some("127.0.0.1:0".parse().unwrap()),
@@ -116,19 +116,19 @@ pub fn config(witnesses: Vec<WitnessConfig>, quorum: usize) -> ServeConfig {
 }
 
 /// A log that serves.
-pub struct Running {
-    pub at: Listening,
+pub(crate) struct Running {
+    pub(crate) at: Listening,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
 
 impl Running {
-    pub async fn start(log: Log, admission: Arc<dyn Admission>, config: ServeConfig) -> Self {
+    pub(crate) async fn start(log: Log, admission: Arc<dyn Admission>, config: ServeConfig) -> Self {
         let blobs = Arc::new(BlobPool::new(Arc::clone(&log.storage().blobs)));
         Self::start_with(log, admission, blobs, config).await
     }
 
-    pub async fn start_with(
+    pub(crate) async fn start_with(
         log: Log,
         admission: Arc<dyn Admission>,
         blobs: Arc<BlobPool>,
@@ -143,31 +143,31 @@ impl Running {
         Self { at: told.await.unwrap(), stop, ended }
     }
 
-    pub async fn stop(self) -> Result<(), Error> {
+    pub(crate) async fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(());
         self.ended.await.unwrap()
     }
 
     /// Waits until it ends by itself.
-    pub async fn ended(self) -> Result<(), Error> {
+    pub(crate) async fn ended(self) -> Result<(), Error> {
         self.ended.await.unwrap()
     }
 
-    pub async fn get(&self, path: &str) -> Response<Bytes> {
+    pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
         request(self.at.log, Method::GET, path, Vec::new()).await
     }
 
-    pub async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let answer = request(self.at.metrics.unwrap(), Method::GET, "/metrics", Vec::new()).await;
         String::from_utf8(answer.into_body().to_vec()).unwrap()
     }
 
-    pub async fn add(&self, leaves: &[&[u8]]) -> Response<Bytes> {
+    pub(crate) async fn add(&self, leaves: &[&[u8]]) -> Response<Bytes> {
         request(self.at.log, Method::POST, "/add", bundle(leaves.iter().copied())).await
     }
 
     /// Adds leaves again and again, as a submitter does, until they are proved.
-    pub async fn settle(&self, leaves: &[&[u8]]) -> Proved {
+    pub(crate) async fn settle(&self, leaves: &[&[u8]]) -> Proved {
         for _ in 0..200 {
             let answer = self.add(leaves).await;
             if answer.status() == StatusCode::OK {
@@ -180,7 +180,7 @@ impl Running {
     }
 
     /// Waits until a metric's line is there.
-    pub async fn wait_metric(&self, line: &str) {
+    pub(crate) async fn wait_metric(&self, line: &str) {
         for _ in 0..200 {
             if self.metrics().await.contains(line) {
                 return;
@@ -191,7 +191,7 @@ impl Running {
     }
 }
 
-pub async fn request(at: SocketAddr, method: Method, path: &str, body: Vec<u8>) -> Response<Bytes> {
+pub(crate) async fn request(at: SocketAddr, method: Method, path: &str, body: Vec<u8>) -> Response<Bytes> {
     let stream = TcpStream::connect(at).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -206,14 +206,14 @@ pub async fn request(at: SocketAddr, method: Method, path: &str, body: Vec<u8>) 
 }
 
 /// An answer of `/add`.
-pub struct Proved {
-    pub note: String,
-    pub leaves: Vec<Result<(u64, Vec<Hash>), String>>,
+pub(crate) struct Proved {
+    pub(crate) note: String,
+    pub(crate) leaves: Vec<Result<(u64, Vec<Hash>), String>>,
     hashes: Vec<String>,
 }
 
 impl Proved {
-    pub fn read(json: &[u8]) -> Self {
+    pub(crate) fn read(json: &[u8]) -> Self {
         let json: serde_json::Value = serde_json::from_slice(json).unwrap();
         let leaves = json["leaves"].as_array().unwrap();
         let read = |leaf: &serde_json::Value| match leaf["error"].as_str() {
@@ -234,7 +234,7 @@ impl Proved {
     }
 
     /// Verifies every proof against the checkpoint under the log's key; gives the indices.
-    pub fn verify(&self, key: &VerifierKey, leaves: &[&[u8]]) -> Vec<u64> {
+    pub(crate) fn verify(&self, key: &VerifierKey, leaves: &[&[u8]]) -> Vec<u64> {
         let opened = SignedCheckpoint::open(self.note.as_bytes(), ORIGIN, &[key.clone()], &Ring).unwrap();
         let (size, root) = (opened.checkpoint().size(), opened.checkpoint().root());
         assert_eq!(leaves.len(), self.leaves.len());
@@ -250,7 +250,7 @@ impl Proved {
 }
 
 /// Copies a folder, as a backup does.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -264,7 +264,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Every leaf of the log, read from its public files.
-pub fn all_leaves(storage: &Storage) -> Vec<Vec<u8>> {
+pub(crate) fn all_leaves(storage: &Storage) -> Vec<Vec<u8>> {
     let size = storage.lock.head().unwrap().head.size;
     let mut leaves = Vec::new();
     for index in 0..size.div_ceil(256) {

@@ -191,7 +191,7 @@ fn crash_at(steps: i64, hit: Hit) -> bool {
         return false;
     }
     // The next process dies as well, a little later each time: recovery itself is interrupted.
-    for steps in [1, 2, 5] {
+    for steps in [1, 4] {
         let (storage, _) = mortal(&place.storage(), steps, hit);
         let (_, result) = live(&place, storage, died_at, &mut world);
         if let Err(error) = result {

@@ -1,7 +1,7 @@
 //! The C2SP crates as a second opinion on what this log signs and writes.
 
 use signed_note::{Note, StandardVerifier, VerifierList};
-use tlog_tiles::{CheckpointText, Error, Hash, HashReader as _, Tile, TileHashReader, TileReader};
+use tlog_tiles::{Checkpoint, Error, Hash, HashReader as _, Tile, TileHashReader, TileReader};
 
 use crate::common::Place;
 
@@ -33,7 +33,7 @@ fn other_implementations_read_our_checkpoint_and_tiles() {
     let verifier = StandardVerifier::new(&place.key.public().to_string()).unwrap();
     let (verified, unknown) = note.verify(&VerifierList::new(vec![Box::new(verifier)])).unwrap();
     assert_eq!((verified.len(), unknown.len()), (1, 0));
-    let checkpoint = CheckpointText::from_bytes(note.text()).unwrap();
+    let checkpoint = Checkpoint::from_bytes(note.text()).unwrap();
     assert_eq!((checkpoint.origin(), checkpoint.size()), (crate::common::ORIGIN, 70_000));
     assert_eq!(checkpoint.hash().0, signed.head.root);
     // It authenticates every tile it reads against the root.

@@ -23,7 +23,7 @@ use crate::common::ORIGIN;
 
 /// How a witness behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Good,
     /// Takes this many milliseconds for everything.
     Slow(u64),
@@ -47,14 +47,14 @@ struct State {
 }
 
 /// A witness on a port of its own.
-pub struct TestWitness {
-    pub config: WitnessConfig,
+pub(crate) struct TestWitness {
+    pub(crate) config: WitnessConfig,
     state: Arc<Mutex<State>>,
     task: JoinHandle<()>,
 }
 
 impl TestWitness {
-    pub async fn start(n: u8, log: &VerifierKey, mode: Mode) -> Self {
+    pub(crate) async fn start(n: u8, log: &VerifierKey, mode: Mode) -> Self {
         let pair = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[n; 32]).unwrap());
         let public = pair.public_key().as_ref().try_into().unwrap();
         let key =
@@ -67,15 +67,15 @@ impl TestWitness {
         Self { config, state, task }
     }
 
-    pub fn behave(&self, mode: Mode) {
+    pub(crate) fn behave(&self, mode: Mode) {
         self.state.lock().unwrap().mode = mode;
     }
 
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.state.lock().unwrap().size
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.state.lock().unwrap().requests
     }
 }
