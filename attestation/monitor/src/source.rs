@@ -46,10 +46,15 @@ impl HttpSource {
     }
 }
 
-/// An HTTP client that verifies servers as the operating system does.
+/// An HTTP client that believes the certificate authorities of the operating system. What comes from a
+/// log is verified whoever sent it; TLS keeps others from withholding it.
 pub(crate) fn agent() -> ureq::Agent {
+    // Authorities that cannot be read are not believed; without any, servers are refused.
+    let roots = rustls_native_certs::load_native_certs().certs;
+    let roots: Vec<_> =
+        roots.iter().map(|root| ureq::tls::Certificate::from_der(root.as_ref()).to_owned()).collect();
     let tls = ureq::tls::TlsConfig::builder()
-        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+        .root_certs(ureq::tls::RootCerts::Specific(Arc::new(roots)))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build();
     ureq::Agent::config_builder()

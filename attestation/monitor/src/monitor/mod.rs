@@ -207,9 +207,8 @@ impl Monitor {
         let known = self.state.checkpoint.clone();
         let (known_size, known_root) =
             known.as_ref().map_or((0, None), |known| (known.size, Some(known.root.0)));
-        let done = if size < known_size {
-            self.smaller(signed, &known, report, now_s)
-        } else if size == known_size && known_root.is_some_and(|known| known != root) {
+        let contradicts = size == known_size && known_root.is_some_and(|known| known != root);
+        let done = if size < known_size || contradicts {
             self.smaller(signed, &known, report, now_s)
         } else if size == known_size && known.is_some() {
             self.confirm(signed, time, now_ms, report);
