@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,14 @@ pub enum Direction {
 pub enum Action {
     /// Send these bytes: the same, changed, doubled, or none.
     Send(Vec<u8>),
+    /// Send these bytes, each in a write of its own.
+    Trickle(Vec<u8>),
+    /// Send these bytes after so long a wait.
+    Hold(Duration, Vec<u8>),
+    /// Send these bytes and end this direction, as if its sender had.
+    End(Vec<u8>),
+    /// Send these bytes and nothing further, while everything stays open.
+    Stall(Vec<u8>),
     /// End both directions at once.
     Cut,
 }
@@ -49,7 +58,7 @@ impl Meddler for Honest {
     }
 }
 
-/// A running cheating host; it stops when dropped.
+/// A running cheating host; it stops when dropped, and its sessions with it.
 pub struct Host {
     /// Where clients connect.
     pub address: SocketAddr,
@@ -72,9 +81,10 @@ impl Host {
         let address = listener.local_addr()?;
         let meddler = Arc::new(Mutex::new(meddler));
         let task = tokio::spawn(async move {
+            let mut sessions = tokio::task::JoinSet::new();
             let mut session = 0;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, Arc::clone(&meddler), session));
+                sessions.spawn(forward(client, Arc::clone(&meddler), session));
                 session += 1;
             }
         });
@@ -97,6 +107,12 @@ async fn forward<M: Meddler>(client: TcpStream, meddler: Arc<Mutex<M>>, session:
 /// The session was cut, by the meddler or by a failing transport.
 struct Cut;
 
+impl From<std::io::Error> for Cut {
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
 async fn copy<M: Meddler>(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -107,18 +123,37 @@ async fn copy<M: Meddler>(
     let mut buffer = vec![0; 16 * 1024];
     let mut offset = 0;
     loop {
-        let length = from.read(&mut buffer).await.map_err(|_| Cut)?;
+        let length = from.read(&mut buffer).await?;
         if length == 0 {
-            return to.shutdown().await.map_err(|_| Cut);
+            return Ok(to.shutdown().await?);
         }
         let chunk = buffer.get(..length).unwrap_or_default().to_vec();
         let action = lock(meddler).chunk(session, direction, offset, chunk);
         offset += u64::try_from(length).unwrap_or(u64::MAX);
         match action {
-            Action::Send(bytes) => to.write_all(&bytes).await.map_err(|_| Cut)?,
+            Action::Send(bytes) => to.write_all(&bytes).await?,
+            Action::Hold(wait, bytes) => {
+                tokio::time::sleep(wait).await;
+                to.write_all(&bytes).await?;
+            }
+            Action::Trickle(bytes) => {
+                for byte in bytes {
+                    to.write_all(&[byte]).await?;
+                    to.flush().await?;
+                }
+            }
+            Action::End(bytes) => {
+                to.write_all(&bytes).await?;
+                return Ok(to.shutdown().await?);
+            }
+            Action::Stall(bytes) => {
+                to.write_all(&bytes).await?;
+                to.flush().await?;
+                std::future::pending::<()>().await;
+            }
             Action::Cut => return Err(Cut),
         }
-        to.flush().await.map_err(|_| Cut)?;
+        to.flush().await?;
     }
 }
 

@@ -55,6 +55,27 @@ impl Middle {
     }
 }
 
+/// Asks the enclave at `endpoint` for `path` as a client of his own, and gives the body of its answer:
+/// what anybody can have of a genuine enclave.
+///
+/// # Errors
+/// When the enclave cannot be reached, or answers with no body.
+pub async fn get(endpoint: &Endpoint, path: &str) -> std::io::Result<Vec<u8>> {
+    let connector = TlsConnector::from(Arc::new(client_config().map_err(std::io::Error::other)?));
+    let raw = dial(endpoint, SESSION_PORT).await.map_err(std::io::Error::other)?;
+    let name = ServerName::try_from("vouchsafe.invalid").map_err(std::io::Error::other)?;
+    let mut enclave = connector.connect(name, FramedStream::new(raw)).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    enclave.write_all(request.as_bytes()).await?;
+    enclave.flush().await?;
+    let mut answer = Vec::new();
+    enclave.read_to_end(&mut answer).await?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    head.and_then(|end| answer.get(end + 4..)).map(<[u8]>::to_vec).ok_or_else(|| {
+        std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer ended within its head")
+    })
+}
+
 async fn relay(
     client: TcpStream,
     acceptor: &TlsAcceptor,
@@ -87,7 +108,7 @@ async fn relay(
     tokio::try_join!(up, down).map(|_| ())
 }
 
-fn server_config() -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn server_config() -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
     let made = rcgen::generate_simple_self_signed(["vouchsafe.invalid".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
