@@ -281,6 +281,7 @@ impl Verdict {
     /// Adds what the verdict was when the receipt was logged.
     pub(crate) fn with_as_logged(mut self, then: &Self) -> Self {
         self.as_logged = Some(then.as_of_now);
+        self.assurance = then.assurance;
         self
     }
 

@@ -110,13 +110,14 @@ pub fn refuse(policy: &Policy, at: UnixSeconds, error: &Error) -> Verdict {
 /// Judges a bundle: for the moment given and, where its receipt is shown in its log, for the moment by
 /// which witnesses had seen it there.
 pub fn verify_bundle(bundle: &Bundle, policy: &Policy, inputs: &Inputs<'_>, crypto: &dyn Crypto) -> Verdict {
-    let (verdict, logged) = judge_bundle(bundle, policy, inputs, crypto);
-    match logged {
-        Some(at) => {
-            let (then, _) = judge_bundle(bundle, policy, &Inputs { at, ..*inputs }, crypto);
-            verdict.with_as_logged(&then)
-        }
-        None => verdict,
+    let (verdict, _) = judge_bundle(bundle, policy, inputs, crypto);
+    // The moment is taken from the bundle before anything of it is verified, since what is expired
+    // now can't vouch for anything now; it counts if everything it rests on verifies for that moment.
+    let Some(at) = settlement::claimed_time(bundle, policy, crypto) else { return verdict };
+    let (then, logged) = judge_bundle(bundle, policy, &Inputs { at, ..*inputs }, crypto);
+    match logged == Some(at) {
+        true => verdict.with_as_logged(&then),
+        false => verdict,
     }
 }
 

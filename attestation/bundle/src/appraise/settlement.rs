@@ -14,7 +14,7 @@ use super::platform::any_of;
 use super::receipt::Signed;
 use crate::policy::{QuorumReference, Rule, Vkey};
 use crate::verdict::Step;
-use crate::{Answer, codes};
+use crate::{Answer, Bundle, Policy, codes};
 
 const INCLUSION: &str = "log.inclusion";
 const QUORUM: &str = "witnesses.quorum";
@@ -118,6 +118,31 @@ pub(super) fn appraise(
     witnessed(checks, checkpoint, signed, log, crypto);
 }
 
+/// By when a quorum had seen the checkpoint of the bundle's proof, if the boot statement is what it
+/// claims to be: a moment to judge for, established only where judging for it comes to the same.
+pub(super) fn claimed_time(bundle: &Bundle, policy: &Policy, crypto: &dyn Crypto) -> Option<UnixSeconds> {
+    let parts = bundle.parts();
+    let proof = parts.proof.as_ref()?;
+    let boot = BootStatement::parse(&parts.boot.statement.0, crypto).ok()?;
+    let log = log_of(&boot)?;
+    let key = VerifierKey::parse(&log.key, crypto).ok()?;
+    let (keys, threshold) = trusted_witnesses(policy, log);
+    let keys: Result<Vec<VerifierKey>, _> = keys.iter().map(|key| VerifierKey::parse(key, crypto)).collect();
+    let quorum = Quorum::new(keys.ok()?, usize::try_from(threshold).ok()?).ok()?;
+    let note = proof.note().to_string();
+    let opened =
+        SignedCheckpoint::open(note.as_bytes(), key.name(), core::slice::from_ref(&key), crypto).ok()?;
+    Some(quorum.verify(opened, crypto).ok()?.seen_by())
+}
+
+/// The policy's witnesses and threshold where it names some, else the boot's.
+fn trusted_witnesses<'a>(policy: &'a Policy, log: &'a LogSettlement) -> (Vec<&'a str>, u64) {
+    match &policy.document().witnesses.quorum {
+        Rule::Require(quorum) => (quorum.keys.iter().map(Vkey::as_str).collect(), quorum.threshold),
+        Rule::Ignore(_) => (log.witnesses.iter().map(String::as_str).collect(), log.quorum),
+    }
+}
+
 fn log_of(boot: &BootStatement) -> Option<&LogSettlement> {
     match &boot.settlement {
         Settlement::Log(log) => Some(log),
@@ -212,10 +237,7 @@ fn witnessed(
     crypto: &dyn Crypto,
 ) {
     let document = checks.document();
-    let (keys, threshold): (Vec<&str>, u64) = match &document.witnesses.quorum {
-        Rule::Require(quorum) => (quorum.keys.iter().map(Vkey::as_str).collect(), quorum.threshold),
-        Rule::Ignore(_) => (log.witnesses.iter().map(String::as_str).collect(), log.quorum),
-    };
+    let (keys, threshold) = trusted_witnesses(checks.policy, log);
     let expected = format!("cosignatures of {threshold} of {} witnesses", keys.len());
     let parsed: Result<Vec<VerifierKey>, _> =
         keys.iter().map(|key| VerifierKey::parse(key, crypto)).collect();

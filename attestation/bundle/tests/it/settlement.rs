@@ -202,7 +202,8 @@ fn a_clock_that_was_set_back_does_not_prolong_an_epoch() {
     payload.unattested_time = NOW.0 - 100;
     Log::promise(&mut payload);
     let parts = enclave.parts(Some(enclave.receipt(&payload)), Some(opening), None);
-    assert_rejected(&at(&parts, &policy(), LATER), "epoch_expired");
+    let policy = policy_with(|document| document.freshness.epoch_seconds_max = Rule::Require(7200));
+    assert_rejected(&at(&parts, &policy, LATER), "epoch_expired");
 }
 
 #[test]
@@ -309,7 +310,9 @@ fn a_live_answer_is_older_than_its_proof_unless_the_client_waited() {
 #[test]
 fn no_byte_of_a_proof_in_a_bundle_can_change() {
     let log = Log::new();
-    let parts = log.settled(&log.enclave());
+    // No more cosignatures than needed: one that nobody needs could be lost unnoticed.
+    let mut parts = log.unsettled(&log.enclave());
+    parts.proof = Some(log.proof(&parts, BEFORE, &TIMES[..2]));
     let policy = strict(&log);
     let json = String::from_utf8(Bundle::new(parts.clone()).unwrap().to_json()).unwrap();
     let proof = serde_json::to_string(&parts.proof.unwrap().to_string()).unwrap();
