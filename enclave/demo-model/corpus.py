@@ -19,6 +19,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
+OFF_TOPIC = "off-topic"
 FOLDER = pathlib.Path(__file__).resolve().parent / "corpus"
 
 DEFINE = [
@@ -148,12 +149,22 @@ def load(folder=FOLDER):
                 entries.append(parse_block(path.stem, block))
                 block = []
     held = {q.casefold() for e in entries for q in e.held}
+    asked = {bare(q) for e in entries if e.topic != OFF_TOPIC for line in e.turns[0].lines for q in line}
     for entry in entries:
+        # What another file answers is not off topic, and what is held out is never trained on.
+        answered_elsewhere = asked if entry.topic == OFF_TOPIC else set()
         for turn in entry.turns:
-            turn.lines = [[q for q in line if q.casefold() not in held] for line in turn.lines]
+            turn.lines = [
+                [q for q in line if q.casefold() not in held and bare(q) not in answered_elsewhere]
+                for line in turn.lines
+            ]
             turn.lines = [line for line in turn.lines if line]
         hold_out_variant(entry)
     return entries
+
+
+def bare(question):
+    return question.casefold().strip("?.! ")
 
 
 def typo(rng, text):
@@ -191,14 +202,30 @@ def roughen(rng, question):
     if rng.random() < 0.05:
         q = typo(rng, q)
     words = q.split(" ")
-    if len(words) > 5 and rng.random() < 0.08:
+    if len(words) > 5 and rng.random() < 0.12:
         del words[rng.randrange(len(words))]
         q = " ".join(words)
+    if rng.random() < 0.08:
+        q = hurried(rng, q)
     return q
 
 
 def pick(rng, turn):
-    return roughen(rng, rng.choice(rng.choice(turn.lines)))
+    """One phrasing; a line with many readings comes up more often, but not in their proportion."""
+    line = rng.choices(turn.lines, [len(line) ** 0.5 for line in turn.lines])[0]
+    return roughen(rng, rng.choice(line))
+
+
+# Words that a hurried question does without.
+LIGHT = frozenset("""a an the is are was were be do does did can could would should will i you me my your it its
+this that these those there of to in on for with by at from as and or so please what how why when which who
+tell explain exactly actually really just""".split())
+
+
+def hurried(rng, text):
+    """The question as somebody types it into a search box: most light words are left out."""
+    words = [w for w in text.split(" ") if w.lower().strip("?.,!'") not in LIGHT or rng.random() < 0.3]
+    return " ".join(words) if len(words) >= 2 else text
 
 
 # Subjects that are asked about most, or that need the most varied examples, come up more often.

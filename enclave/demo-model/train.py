@@ -20,6 +20,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 import corpus
 import export
+import gguf_model
 import model
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -148,12 +149,26 @@ def exact_share(params, predict, tokenizer, pairs):
     return right / max(1, len(rows))
 
 
+def weights_of(path, params, tokenizer):
+    """`params` with the weights of an exported file in their place."""
+    exported = gguf_model.Model(path)
+    if exported.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise SystemExit(f"{path} has another tokenizer: its corpus was another")
+    tensor = lambda name: jnp.asarray(exported.tensors[f"{name}.weight"].T)
+    layers = range(exported.layers)
+    blocks = {ours: jnp.stack([tensor(f"blk.{i}.{theirs}") for i in layers])
+              for ours, theirs in export.BLOCK_NAMES.items()}
+    return params | {"embed": tensor("token_embd").T, "norm": tensor("output_norm"), "blocks": blocks}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1400)
-    parser.add_argument("--minutes", type=float, help="train for this long instead of --steps")
+    parser.add_argument("--choice-steps", type=int, default=1400, help="first, of choosing alone")
+    parser.add_argument("--steps", type=int, default=1700, help="then, of words and choosing")
     parser.add_argument("--tokens-per-batch", type=int, default=1280)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--from", type=pathlib.Path, dest="start", metavar="FILE.gguf",
+                        help="go on from these weights, which must be of the same tokenizer")
     parser.add_argument("--evaluate-every", type=int, default=400)
     parser.add_argument("--out", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parent / "vouchsafe-demo.gguf")
@@ -165,6 +180,8 @@ def main():
     tokenizer = train_tokenizer(entries, config.vocab)
     answers = sorted({turn.answer for entry in entries for turn in entry.turns})
     params = model.init(config, options.seed, len(answers))
+    if options.start:
+        params = weights_of(options.start, params, tokenizer)
     state = model.optimiser_state(params)
     exported = sum(p.size for name, p in params.items() if name != "blocks" and name != "choice")
     exported += sum(p.size for p in params["blocks"].values())
@@ -181,36 +198,40 @@ def main():
 
     held = [(q, e.turns[0].answer) for e in entries for q in e.held]
     variants = [(q, e.turns[0].answer) for e in entries for q in e.variants_held][::3]
-    started, losses, seen, number = time.monotonic(), [], 0, 0
-
-    def progress():
-        if options.minutes:
-            return min(1.0, (time.monotonic() - started) / 60 / options.minutes)
-        return number / options.steps
-
     source = batches(samples(tokenizer, entries, options.seed), options.tokens_per_batch)
     questions = choice_batches(tokenizer, entries, answers, options.seed + 1, 2048)
-    while progress() < 1:
-        number += 1
-        # A short warm-up, a plateau, and a linear descent to zero over the last half.
-        rate = min(1.0, number / 40, 2 * (1 - progress()) + 0.01)
-        batch = next(source)
-        words, words_grads = word_grads(params, *batch)
-        choice, choice_grad = choice_grads(params, *next(questions))
-        params, state = update(params, state, words_grads, choice_grad, rate)
-        losses.append((float(words), float(choice)))
-        seen += batch[0].size
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    started, words_lost, choices_lost = time.monotonic(), [], []
+
+    def choose():
+        lost, grads = choice_grads(params, *next(questions))
+        choices_lost.append(float(lost))
+        return grads
+
+    def report(number):
+        words = f"words {np.mean(words_lost[-50:]):.4f} " if words_lost else ""
+        print(f"step {number:5} loss: {words}choice {np.mean(choices_lost[-25:]):.4f} "
+              f"{time.monotonic() - started:6.0f} s", flush=True)
+
+    # Questions alone are short: recognising them is learned first and cheaply.
+    for number in range(1, options.choice_steps + 1):
+        params, state = update(params, state, nothing, choose(), min(1.0, number / 40))
+        if number % 100 == 0:
+            report(number)
+    for number in range(1, options.steps + 1):
+        # A plateau, and a linear descent to zero over the last two thirds.
+        rate = min(1.0, number / 40, 1.5 * (1 - number / options.steps) + 0.01)
+        lost, words = word_grads(params, *next(source))
+        words_lost.append(float(lost))
+        params, state = update(params, state, words, choose() if number % 2 == 0 else nothing, rate)
         if number % 50 == 0:
-            elapsed_s = time.monotonic() - started
-            words, choice = np.mean(losses[-50:], axis=0)
-            print(f"step {number:5} loss: words {words:.4f} choice {choice:.4f} {elapsed_s:6.0f} s "
-                  f"{seen / elapsed_s:6.0f} tokens/s", flush=True)
-        if number % options.evaluate_every == 0 or progress() >= 1:
+            report(number)
+        if number % options.evaluate_every == 0 or number == options.steps:
             shares = [exact_share(params, predict, tokenizer, p) for p in (held, variants)]
             size = export.write(options.out, params, config, tokenizer, SPECIAL)
             print(f"step {number:5} exact: {shares[0]:.1%} of held-out questions, {shares[1]:.1%} of "
                   f"held-out variants; wrote {size:,} bytes", flush=True)
-    print(f"{number} steps in {time.monotonic() - started:.0f} s")
+    print(f"{options.choice_steps} + {options.steps} steps in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

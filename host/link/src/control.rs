@@ -63,7 +63,8 @@ pub enum EnclaveMessage {
         number: u64,
         /// The log leaf, base64.
         leaf: String,
-        /// What the leaf names by digest, base64; to be offered to the log before the leaf.
+        /// What the leaf names by digest, base64; to be offered to the log before the leaf. Behind
+        /// a boot record's two come its endorsements, where the enclave has them.
         blobs: Vec<String>,
     },
     /// Where the enclave's view of the log stands: sent once before the first record of a connection,

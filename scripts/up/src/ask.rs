@@ -10,8 +10,12 @@ use vouchsafe_bundle::{Bundle, Policy};
 use vouchsafe_client::{Client, Options, Request};
 use vouchsafe_receipt::ExecutionRecord;
 use vouchsafe_receipt::stream::data_payloads;
+use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::to_hex;
+
+/// How often to look whether a receipt has settled.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// A client whose enclave was accepted.
 pub(crate) struct Session {
@@ -27,6 +31,8 @@ pub(crate) struct Asked {
     pub(crate) bundle: Bundle,
     pub(crate) request: Vec<u8>,
     pub(crate) response: Vec<u8>,
+    /// Retrieves the receipt and its proof later.
+    pub(crate) token: Option<String>,
     /// From sending the request to the first text.
     pub(crate) first_token: Duration,
     pub(crate) completion_tokens: u64,
@@ -107,11 +113,28 @@ pub(crate) async fn stream(
         bundle,
         request: answer.request.to_vec(),
         response: answer.response.to_vec(),
+        token: answer.token.clone(),
         first_token: timings.first_event,
         completion_tokens,
         tokens_per_second,
         receipt: timings.complete.saturating_sub(timings.last_event),
     })
+}
+
+/// Waits until the receipt that `token` retrieves has settled, and gives the proof.
+pub(crate) async fn proof(session: &Session, token: &str) -> Result<TlogProof> {
+    loop {
+        let reply = session.client.send(&Request::get(&format!("/v1/receipts/{token}"))).await?;
+        let answer = reply.finish().await?;
+        if answer.status.as_u16() != 200 {
+            bail!("no receipt ({}): {}", answer.status, String::from_utf8_lossy(&answer.response));
+        }
+        let json: Value = serde_json::from_slice(&answer.response).context("the receipt's text")?;
+        if let Some(text) = json["proof"].as_str() {
+            return TlogProof::parse(text.as_bytes()).context("the proof");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn text_of(data: &[u8]) -> Option<String> {

@@ -9,7 +9,7 @@ use vouchsafe_bundle::Verdict;
 use crate::ask::{self, Asked};
 use crate::show::{self, BAD, GOOD, QUIET, WARN};
 use crate::tamper::Accepted;
-use crate::{Started, pin};
+use crate::{Started, pin, settle};
 
 /// What each tampered variant must be refused with; anything else is a failure of the demo.
 const EXPECTED_CODES: [&str; 4] = [
@@ -18,6 +18,10 @@ const EXPECTED_CODES: [&str; 4] = [
     "snp_report_signature_invalid",
     "measurement_mismatch",
 ];
+/// What a tampered proof must be refused with, where there is a log.
+const EXPECTED_PROOF_CODE: &str = "inclusion_invalid";
+/// Longest wait for the log to prove the answer's receipt.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Said before anything starts, since loading can take a while.
 pub(crate) fn introduce() {
@@ -28,11 +32,11 @@ pub(crate) fn introduce() {
 }
 
 pub(crate) async fn run(started: Started, prompt: &str) -> Result<()> {
-    let Started { running, policy, expected, startup, .. } = started;
-    show_start(&expected, startup);
+    let Started { running, log, policy, expected, startup, .. } = &started;
+    show_start(expected, log.as_ref(), *startup);
 
     show::heading("Attest: who is at the other end, before anything is sent");
-    let session = ask::attest(running.address, &policy).await?;
+    let session = ask::attest(running.address, policy).await?;
     show_attested(&session);
 
     show::heading("Ask, over the session that was just attested");
@@ -40,13 +44,18 @@ pub(crate) async fn run(started: Started, prompt: &str) -> Result<()> {
     anstream::println!("  {QUIET}question{QUIET:#}  {prompt}");
     anstream::print!("  {QUIET}answer{QUIET:#}    ");
     let mut line = Typewriter::new(12, 88);
-    let asked = ask::stream(&session, model, prompt, |text| line.write(text)).await?;
+    let mut asked = ask::stream(&session, model, prompt, |text| line.write(text)).await?;
     anstream::println!();
+
+    let gap = match log {
+        Some(_) => Some(wait_for_proof(&session, &mut asked).await?),
+        None => None,
+    };
 
     show::heading("Verify: the receipt, from one file, offline");
     let accepted = Accepted {
         bundle: &asked.bundle,
-        policy: &policy,
+        policy,
         request: &asked.request,
         response: &asked.response,
         at: ask::now()?,
@@ -58,7 +67,7 @@ pub(crate) async fn run(started: Started, prompt: &str) -> Result<()> {
     if !verdict.is_accepted() {
         bail!("the demo's own receipt was not accepted");
     }
-    show_times(startup, session.attestation, &asked, verification);
+    show_times(*startup, session.attestation, &asked, gap, verification);
 
     show::heading("Tamper: one byte at a time");
     let mut codes = Vec::new();
@@ -68,21 +77,50 @@ pub(crate) async fn run(started: Started, prompt: &str) -> Result<()> {
         show::marked(style, variant.verdict.decision().as_str(), &format!("{code:<28} {}", variant.what));
         codes.push(code);
     }
-    if codes != EXPECTED_CODES {
-        bail!("tampering was answered with {codes:?} where {EXPECTED_CODES:?} are due");
+    let mut due = EXPECTED_CODES.to_vec();
+    if log.is_some() {
+        due.push(EXPECTED_PROOF_CODE);
+    }
+    if codes != due {
+        bail!("tampering was answered with {codes:?} where {due:?} are due");
     }
     drop(session);
-    running.stop().await?;
+    started.stop().await?;
     anstream::println!(
         "\nEverything that was started has ended. `cargo demo --stay` keeps an endpoint running."
     );
     Ok(())
 }
 
-fn show_start(expected: &pin::Expected, startup: Duration) {
-    show::heading("Start: two programs that share nothing but a Unix socket");
+/// Waits until the receipt is in the log under the eyes of enough witnesses, and takes the proof along.
+async fn wait_for_proof(session: &ask::Session, asked: &mut Asked) -> Result<Duration> {
+    show::heading("Settle: the receipt becomes public, the content does not");
+    let token = asked.token.as_deref().context("the answer came without a token")?;
+    let answered = Instant::now();
+    let proof = tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(session, token))
+        .await
+        .context("the receipt did not settle in time")??;
+    let gap = answered.elapsed();
+    let checkpoint = proof.claimed_checkpoint();
+    show::row("place in the log", &format!("leaf {} of {}", proof.index(), checkpoint.size()));
+    show::row("answered to witnessed", &format!("{} by this program's clock", show::time(gap)));
+    asked.bundle = asked.bundle.clone().with_proof(proof);
+    Ok(gap)
+}
+
+fn show_start(expected: &pin::Expected, log: Option<&(settle::Log, settle::Keys)>, startup: Duration) {
+    show::heading("Start: programs that share nothing but sockets");
     show::row("vouchsafe-enclave-sim", "the enclave: TLS, API, model, receipt key");
     show::row("vouchsafe-host", "the host: forwards ciphertext, keeps receipts");
+    if let Some((_, keys)) = log {
+        show::row("vouchsafe-log", "the transparency log");
+        let witnesses = keys.witnesses.len();
+        let quorum = settle::Keys::QUORUM;
+        show::row(
+            "vouchsafe-witness",
+            &format!("{witnesses} of them, {quorum} must cosign; all on this machine"),
+        );
+    }
     for model in &expected.models {
         show::row(
             "model",
@@ -124,7 +162,13 @@ fn show_verdict(verdict: &Verdict) {
     }
 }
 
-fn show_times(startup: Duration, attestation: Duration, asked: &Asked, verification: Duration) {
+fn show_times(
+    startup: Duration,
+    attestation: Duration,
+    asked: &Asked,
+    gap: Option<Duration>,
+    verification: Duration,
+) {
     show::heading("Times");
     show::row("start, model loaded", &show::time(startup));
     show::row("connect and attest", &show::time(attestation));
@@ -134,6 +178,9 @@ fn show_times(startup: Duration, attestation: Duration, asked: &Asked, verificat
         .map_or_else(|| "too few tokens to say".into(), |rate| format!("{rate:.0} tokens/s"));
     show::row("generation", &format!("{} tokens, {rate}", asked.completion_tokens));
     show::row("receipt after last event", &show::time(asked.receipt));
+    if let Some(gap) = gap {
+        show::row("answered to witnessed", &show::time(gap));
+    }
     show::row("offline verification", &show::time(verification));
 }
 

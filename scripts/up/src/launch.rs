@@ -25,6 +25,8 @@ pub(crate) struct Launch {
     pub(crate) programs: PathBuf,
     /// Folder for the host's state.
     pub(crate) state: PathBuf,
+    /// The log that receipts settle into.
+    pub(crate) log: Option<String>,
     /// Arguments of the enclave program, its link aside.
     pub(crate) enclave_arguments: Vec<OsString>,
 }
@@ -44,7 +46,8 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
     command
         .args(["run", "--backend", "process", "--listen", "127.0.0.1:0", "--state"])
         .arg(&launch.state)
-        .arg("--enclave")
+        .args(launch.log.iter().flat_map(|url| ["--log", url]))
+        .args(["--metrics", "127.0.0.1:0", "--enclave"])
         .arg(program(&launch.programs, "vouchsafe-enclave-sim")?)
         .arg("--")
         .args(&launch.enclave_arguments)
@@ -70,13 +73,13 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
 }
 
 /// What the host and the enclave said on standard error: shown when they fail, silent otherwise.
-struct Complaints(tokio::task::JoinHandle<Vec<String>>);
+pub(crate) struct Complaints(tokio::task::JoinHandle<Vec<String>>);
 
 impl Complaints {
     /// Lines kept; the last ones say why something failed.
     const LINES_MAX: usize = 40;
 
-    fn collect(stderr: Option<ChildStderr>) -> Self {
+    pub(crate) fn collect(stderr: Option<ChildStderr>) -> Self {
         Self(tokio::spawn(async move {
             let mut kept = Vec::new();
             let Some(stderr) = stderr else { return kept };
@@ -91,7 +94,7 @@ impl Complaints {
         }))
     }
 
-    async fn show(self) {
+    pub(crate) async fn show(self) {
         for line in self.0.await.unwrap_or_default() {
             anstream::eprintln!("  {line}");
         }
@@ -135,21 +138,8 @@ pub(crate) fn program(folder: &Path, name: &str) -> Result<PathBuf> {
 
 impl Running {
     /// Asks the host to end, which ends the enclave, and waits for it.
-    pub(crate) async fn stop(mut self) -> Result<()> {
-        if let Some(id) = self.child.id() {
-            // A signal by name keeps this program free of unsafe code and of one more dependency.
-            Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
-        }
-        match tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await {
-            Ok(status) => {
-                let status = status?;
-                if !status.success() {
-                    bail!("the host ended with {status}");
-                }
-            }
-            Err(_) => self.child.kill().await?,
-        }
-        Ok(())
+    pub(crate) async fn stop(self) -> Result<()> {
+        end(self.child).await.context("the host")
     }
 
     /// Resolves when the host ends without having been asked to.
@@ -157,4 +147,22 @@ impl Running {
         let status = self.child.wait().await?;
         bail!("the host ended with {status}")
     }
+}
+
+/// Asks a program to end and waits for it; one that does not is killed.
+pub(crate) async fn end(mut child: Child) -> Result<()> {
+    if let Some(id) = child.id() {
+        // A signal by name keeps this program free of unsafe code and of one more dependency.
+        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+    }
+    match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
+        Ok(status) => {
+            let status = status?;
+            if !status.success() {
+                bail!("it ended with {status}");
+            }
+        }
+        Err(_) => child.kill().await?,
+    }
+    Ok(())
 }

@@ -6,8 +6,10 @@
 
 mod ask;
 mod demo;
+mod gap;
 mod launch;
 mod pin;
+mod settle;
 mod show;
 mod stay;
 mod tamper;
@@ -32,6 +34,12 @@ struct Arguments {
     /// Show the main job once, then end.
     #[arg(long)]
     demo: bool,
+    /// Ask this many short questions, print how long each took from answer to witnessed log, then end.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["demo", "no_log"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    gap: Option<u32>,
+    /// Start no transparency log: receipts then settle nowhere, and verdicts say so.
+    #[arg(long)]
+    no_log: bool,
     /// Serve this GGUF model instead of the built-in demo model.
     #[arg(long, value_name = "FILE.gguf")]
     model: Option<PathBuf>,
@@ -55,6 +63,8 @@ struct Arguments {
 /// Everything that was started, and the policy that pins it.
 struct Started {
     running: Running,
+    /// The log that receipts settle into, and the keys by which it is known.
+    log: Option<(settle::Log, settle::Keys)>,
     policy: Policy,
     expected: pin::Expected,
     state: PathBuf,
@@ -64,7 +74,7 @@ struct Started {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let demo = arguments.demo;
+    let demo = arguments.demo || arguments.gap.is_some();
     let result = tokio::select! {
         result = run(arguments) => result,
         // Dropping the run kills the host, whose end takes the enclave with it.
@@ -96,10 +106,10 @@ async fn run(arguments: Arguments) -> Result<()> {
         demo::introduce();
     }
     let started = start(&arguments, state).await?;
-    if arguments.demo {
-        demo::run(started, &arguments.prompt).await
-    } else {
-        stay::run(started, &arguments).await
+    match arguments.gap {
+        Some(count) => gap::run(started, count).await,
+        None if arguments.demo => demo::run(started, &arguments.prompt).await,
+        None => stay::run(started, &arguments).await,
     }
 }
 
@@ -126,10 +136,34 @@ async fn start(arguments: &Arguments, state: PathBuf) -> Result<Started> {
             "Making a simulated authority, once per installation: RSA keys of 4096 bits take a while."
         );
     }
+    let keys = match arguments.no_log {
+        true => None,
+        false => Some(settle::Keys::make(&programs, &state.join("settlement")).await?),
+    };
+    if let Some(keys) = &keys {
+        enclave_arguments.extend(["--settlement".into(), keys.write_configuration()?.into()]);
+    }
     let expected = pin::measure(&enclave, &enclave_arguments).await?;
-    let policy = pin::policy(&expected)?;
-    let running = launch::start(&Launch { programs, state: state.join("host"), enclave_arguments }).await?;
-    Ok(Started { running, policy, expected, state, startup: begun.elapsed() })
+    let policy = pin::policy(&expected, keys.as_ref())?;
+    let log = match keys {
+        Some(keys) => Some((keys.serve(&policy).await?, keys)),
+        None => None,
+    };
+    let url = log.as_ref().map(|(log, _)| log.url.clone());
+    let launch = Launch { programs, state: state.join("host"), log: url, enclave_arguments };
+    let running = launch::start(&launch).await?;
+    Ok(Started { running, log, policy, expected, state, startup: begun.elapsed() })
+}
+
+impl Started {
+    /// Ends everything that was started: enclave and host first, so that what they signed last settles.
+    async fn stop(self) -> Result<()> {
+        self.running.stop().await?;
+        match self.log {
+            Some((log, _)) => log.stop().await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// One simulated authority per user, since its RSA keys take seconds to make.

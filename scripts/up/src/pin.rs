@@ -10,12 +10,18 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::{ModelReference, ReferenceDigests, ReferenceValue};
 use vouchsafe_verifier::encoding::Hex;
 
+use crate::settle::Keys;
+
 const SIMULATED: &[u8] = include_bytes!("../../../policies/simulated.json");
+
+/// Longest promise that is accepted, in seconds from a receipt's trusted time.
+const BOUND_SECONDS_MAX: u64 = 60;
 
 /// What `vouchsafe-enclave-sim measure` prints.
 #[derive(Debug, Deserialize)]
@@ -51,9 +57,18 @@ pub(crate) async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Ex
     serde_json::from_slice(&output.stdout).context("the enclave program's measurements")
 }
 
-/// The simulation policy that accepts exactly this program, these models and this authority.
-pub(crate) fn policy(expected: &Expected) -> Result<Policy> {
-    let mut policy = Policy::parse(SIMULATED)?.with_simulated_root(expected.root_sha256.0)?;
+/// The simulation policy that accepts exactly this program, these models, this authority and this log.
+pub(crate) fn policy(expected: &Expected, keys: Option<&Keys>) -> Result<Policy> {
+    let mut document: Value = serde_json::from_slice(SIMULATED).context("the shipped policy")?;
+    if let Some(keys) = keys {
+        document["settlement"]["promised"] = json!({"require": true});
+        document["settlement"]["bound"] = json!({"require": BOUND_SECONDS_MAX});
+        document["log"]["inclusion"] = json!({"require": [{"key": keys.log}]});
+        let quorum = json!({"keys": keys.witnesses, "threshold": Keys::QUORUM});
+        document["witnesses"]["quorum"] = json!({"require": quorum});
+    }
+    let document = serde_json::to_vec(&document).context("the policy")?;
+    let mut policy = Policy::parse(&document)?.with_simulated_root(expected.root_sha256.0)?;
     policy = policy.with_measurement(ReferenceValue {
         name: "the enclave program of this installation".into(),
         computed: "vouchsafe-enclave-sim measure".into(),

@@ -11,7 +11,7 @@ use crate::show::{self, BAD, GOOD, QUIET, WARN};
 use crate::{Arguments, Started, ask};
 
 pub(crate) async fn run(started: Started, arguments: &Arguments) -> Result<()> {
-    let Started { mut running, policy, expected, state, .. } = started;
+    let Started { mut running, log, policy, expected, state, .. } = started;
     let policy_file = state.join("policy.json");
     tokio::fs::write(&policy_file, policy.to_json()).await.context("cannot write the policy")?;
     let client = Arc::new(ask::client(running.address, &policy)?);
@@ -28,6 +28,9 @@ pub(crate) async fn run(started: Started, arguments: &Arguments) -> Result<()> {
     show::row("host", &running.address.to_string());
     show::row("policy", &policy_file.display().to_string());
     show::row("receipts", &receipts.display().to_string());
+    if let Some((log, _)) = &log {
+        show::row("log", &log.url);
+    }
     show_examples(&endpoint, model);
 
     let proxy = Proxy::new(client, Some(receipts), Arc::new(report));
@@ -40,6 +43,9 @@ pub(crate) async fn run(started: Started, arguments: &Arguments) -> Result<()> {
     };
     anstream::println!("\n{QUIET}stopping{QUIET:#}");
     running.stop().await?;
+    if let Some((log, _)) = log {
+        log.stop().await?;
+    }
     ended
 }
 

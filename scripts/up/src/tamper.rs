@@ -1,4 +1,4 @@
-//! Four tampered variants of what was just accepted, each with exactly one change.
+//! Tampered variants of what was just accepted, each with exactly one change.
 
 use anyhow::{Context as _, Result};
 use vouchsafe_bundle::policy::{ReferenceDigests, Rule};
@@ -34,7 +34,7 @@ impl Accepted<'_> {
     /// Every variant, judged by the same verifier with everything else unchanged.
     pub(crate) fn tampered(&self) -> Result<Vec<Tampered>> {
         let bundle = self.bundle.to_json();
-        Ok(vec![
+        let mut variants = vec![
             Tampered {
                 what: "one byte of the answer",
                 verdict: self.judge(&bundle, self.policy, &alter_answer(self.response)?),
@@ -51,7 +51,14 @@ impl Accepted<'_> {
                 what: "one byte of the policy's measurement",
                 verdict: self.judge(&bundle, &alter_measurement(self.policy)?, self.response),
             },
-        ])
+        ];
+        if self.bundle.parts().proof.is_some() {
+            variants.push(Tampered {
+                what: "one byte of the log's proof",
+                verdict: self.judge(&alter_proof(&bundle)?, self.policy, self.response),
+            });
+        }
+        Ok(variants)
     }
 }
 
@@ -109,6 +116,18 @@ fn alter_measurement(policy: &Policy) -> Result<Policy> {
         }
     }
     Ok(Policy::new(document)?)
+}
+
+/// Changes one character of the first hash on the path from the receipt to the checkpoint's root.
+fn alter_proof(bundle: &[u8]) -> Result<Vec<u8>> {
+    edit(bundle, "/proof", |text| {
+        let line = text.lines().position(|line| line.starts_with("index "))? + 1;
+        let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+        let hash = lines.get_mut(line)?;
+        let changed = if hash.starts_with('A') { "B" } else { "A" };
+        hash.replace_range(..1, changed);
+        Some(lines.join("\n"))
+    })
 }
 
 fn edit(bundle: &[u8], pointer: &str, change: impl FnOnce(&str) -> Option<String>) -> Result<Vec<u8>> {

@@ -7,8 +7,14 @@ use anyhow::{Context as _, Result};
 use crate::tools;
 
 /// What the demo starts.
-pub(crate) const PROGRAMS: [&str; 4] =
-    ["vouchsafe-cli", "vouchsafe-host", "vouchsafe-enclave-sim", "vouchsafe-up"];
+pub(crate) const PROGRAMS: [&str; 6] = [
+    "vouchsafe-cli",
+    "vouchsafe-host",
+    "vouchsafe-enclave-sim",
+    "vouchsafe-log",
+    "vouchsafe-witness",
+    "vouchsafe-up",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -4,20 +4,22 @@ use std::process::Command;
 
 use vouchsafe_e2e::{program, run};
 
-const CODES: [&str; 4] = [
+const CODES: [&str; 5] = [
     "response_mismatch",
     "receipt_signature_invalid",
     "snp_report_signature_invalid",
     "measurement_mismatch",
+    "inclusion_invalid",
 ];
 
 #[test]
-fn the_demo_accepts_its_answer_rejects_four_tampered_ones_and_leaves_nothing_behind() {
+fn the_demo_accepts_its_answer_settles_it_rejects_tampered_ones_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let output = run(Command::new(program("vouchsafe-up")).arg("--demo").env("TMPDIR", temporary.path()));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("accepted"), "{text}");
+    assert!(text.contains("answered to witnessed"), "{text}");
     assert!(text.contains("simulated evidence"), "a simulated verdict must say so:\n{text}");
     let rejected: Vec<&str> =
         text.lines().filter_map(|line| line.trim().strip_prefix("rejected")).map(str::trim).collect();

@@ -1,6 +1,6 @@
 //! What a boot signs besides answers, where receipts settle: that it exists, goes on, and ends.
 
-use vouchsafe_receipt::records::evidence_blob;
+use vouchsafe_receipt::records::{endorsements_blob, evidence_blob};
 use vouchsafe_receipt::{
     AttestedStatement, BootRecord, Close, EpochRecord, Heartbeat, PayloadType, envelope_leaf,
 };
@@ -16,7 +16,10 @@ impl Issuer {
     /// Signs that this boot began. Comes first, and once.
     pub(crate) fn record_boot(&self, boot: &Boot) -> Result<(), IssueError> {
         let record = BootRecord::of(self.boot, &boot.attested, &Ring);
-        self.keep(PayloadType::Boot, record.to_bytes(), blobs(&boot.attested)).map(drop)
+        let mut blobs = blobs(&boot.attested);
+        // The record does not name them: they may be renewed. The host makes a leaf of them.
+        blobs.extend(boot.endorsements.as_ref().map(endorsements_blob));
+        self.keep(PayloadType::Boot, record.to_bytes(), blobs).map(drop)
     }
 
     /// Signs that an epoch began.

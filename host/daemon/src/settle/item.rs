@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_link::control::BootId;
-use vouchsafe_receipt::{Envelope, Leaf, receipt_leaf};
+use vouchsafe_receipt::records::parse_endorsements_blob;
+use vouchsafe_receipt::{EndorsementsRecord, Envelope, Leaf, endorsements_leaf, receipt_leaf};
 use vouchsafe_translog::{Hash, merkle};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Base64;
 
 use crate::Receipt;
+
+/// Where a boot record's endorsements are among its blobs: behind statement and evidence.
+const ENDORSEMENTS: usize = 2;
 
 /// Which of a boot's leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +54,14 @@ impl Item {
         let leaf = receipt_leaf(&envelope);
         let key = Key { boot: receipt.boot.clone(), kind: Kind::Receipt, number: receipt.seq };
         Some(Self { key, leaf: Base64(leaf), blobs: Vec::new() })
+    }
+
+    /// The leaf of the endorsements that came with a boot record. The log wants it right behind the
+    /// boot's: without endorsements evidence does not verify.
+    pub(crate) fn endorsements_leaf(&self) -> Option<Vec<u8>> {
+        let Leaf::Boot(signed) = Leaf::parse(&self.leaf.0).ok()? else { return None };
+        let endorsements = parse_endorsements_blob(&self.blobs.get(ENDORSEMENTS)?.0).ok()?;
+        Some(endorsements_leaf(&EndorsementsRecord::of(signed.boot(), &endorsements, &Ring)))
     }
 
     /// The RFC 6962 hash of the leaf.

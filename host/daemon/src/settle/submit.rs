@@ -33,6 +33,14 @@ struct LeafAnswer {
     error: Option<String>,
 }
 
+/// Why a leaf is in a submission.
+enum Role {
+    /// It waits for its place.
+    Own,
+    /// It accompanies a boot's.
+    Endorsements,
+}
+
 impl Client {
     /// Submits what has no place yet.
     pub(super) async fn submit(&mut self) -> Result<bool, Failure> {
@@ -45,7 +53,11 @@ impl Client {
                 break;
             }
             tile::push_leaf(&mut body, leaf).map_err(|error| error.to_string())?;
-            keys.push(waiting.item.key.clone());
+            keys.push((waiting.item.key.clone(), Role::Own));
+            if let Some(endorsements) = waiting.item.endorsements_leaf() {
+                tile::push_leaf(&mut body, &endorsements).map_err(|error| error.to_string())?;
+                keys.push((waiting.item.key.clone(), Role::Endorsements));
+            }
             blobs.extend(waiting.item.blobs.iter().map(|blob| Bytes::from(blob.0.clone())));
         }
         if keys.is_empty() {
@@ -62,8 +74,12 @@ impl Client {
         let tree = Tree::new(answer.checkpoint)?;
         let size = tree.size();
         self.renew(tree);
-        for (key, leaf) in keys.iter().zip(answer.leaves) {
-            self.place(key, leaf, size)?;
+        for ((key, role), leaf) in keys.iter().zip(answer.leaves) {
+            match role {
+                Role::Own => self.place(key, leaf, size)?,
+                // Nobody waits for its place; if it is refused, so is the boot.
+                Role::Endorsements => {}
+            }
         }
         Ok(true)
     }

@@ -10,15 +10,38 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
     ("vouchsafe-simulator", &["vouchsafe-verifier"]),
     ("vouchsafe-bundle", &["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog"]),
-    ("vouchsafe-client", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
-    ("vouchsafe-cli", &["vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    (
+        "vouchsafe-client",
+        &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"],
+    ),
+    (
+        "vouchsafe-cli",
+        &[
+            "vouchsafe-client",
+            "vouchsafe-bundle",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+        ],
+    ),
     ("vouchsafe-measure", &["vouchsafe-verifier"]),
+    ("vouchsafe-witness", &["vouchsafe-translog", "vouchsafe-verifier"]),
+    (
+        "vouchsafe-monitor",
+        &[
+            "vouchsafe-client",
+            "vouchsafe-bundle",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+        ],
+    ),
     ("vouchsafe-platform", &["vouchsafe-verifier"]),
     ("vouchsafe-engine", &[]),
     (
@@ -43,8 +66,18 @@ const ALLOWED: [(&str, &[&str]); 17] = [
         ],
     ),
     ("vouchsafe-link", &[]),
-    ("vouchsafe-host", &["vouchsafe-link", "vouchsafe-translog", "vouchsafe-bundle"]),
-    ("vouchsafe-up", &["vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    ("vouchsafe-host", &["vouchsafe-link", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"]),
+    ("vouchsafe-log", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"]),
+    (
+        "vouchsafe-up",
+        &[
+            "vouchsafe-client",
+            "vouchsafe-bundle",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+        ],
+    ),
     ("vouchsafe-e2e", &[]),
     ("vouchsafe-adversary", &["vouchsafe-link", "vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt"]),
 ];

@@ -1,0 +1,63 @@
+//! The trust gap: how long answers are unproved to anyone but their client.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::show::{self, WARN};
+use crate::{Started, ask};
+
+/// A settled answer that comes later than this is a failure of the measurement.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) async fn run(started: Started, count: u32) -> Result<()> {
+    let session = ask::attest(started.running.address, &started.policy).await?;
+    let model = &started.expected.models.first().context("no model is served")?.name;
+    let mut gaps = Vec::new();
+    for number in 1..=count {
+        let asked = ask::stream(&session, model, "What is a receipt?", |_| {}).await?;
+        let token = asked.token.as_deref().context("the answer came without a token")?;
+        let answered = Instant::now();
+        tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(&session, token))
+            .await
+            .with_context(|| format!("answer {number} did not settle in time"))??;
+        gaps.push(answered.elapsed());
+    }
+    gaps.sort_unstable();
+    drop(session);
+    started.stop().await?;
+
+    show::heading("Trust gap: from the answer's last byte to its proof under a quorum of witnesses");
+    anstream::println!(
+        "  {WARN}One machine: enclave (simulated), host, log and three witnesses share it.{WARN:#}"
+    );
+    anstream::println!(
+        "  Measured by the client's own clock, which looks every {} ms.",
+        ask::LOOK.as_millis()
+    );
+    show::row("answers", &format!("{count}, unsettled 0"));
+    for (name, share) in [("p50", 50), ("p90", 90), ("p99", 99), ("longest", 100)] {
+        show::row(name, &show::time(percentile(&gaps, share)));
+    }
+    Ok(())
+}
+
+/// The smallest of the sorted values that at least `share` percent do not exceed.
+fn percentile(sorted: &[Duration], share: usize) -> Duration {
+    let rank = (sorted.len() * share).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&values, 50), Duration::from_millis(100));
+        assert_eq!(percentile(&values, 99), Duration::from_millis(198));
+        assert_eq!(percentile(&values, 100), Duration::from_millis(200));
+        assert_eq!(percentile(&values[..1], 50), Duration::from_millis(1));
+    }
+}

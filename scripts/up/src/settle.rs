@@ -1,0 +1,158 @@
+//! A transparency log with three witnesses on this machine, for the receipts to settle into.
+//!
+//! They are programs of their own, as they would be on machines of their own. Keys come first, since
+//! the enclave's measured configuration names them; the log itself starts when the policy is known that
+//! decides which boots it admits.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use vouchsafe_bundle::Policy;
+
+use crate::launch;
+
+/// How many witnesses there are.
+const WITNESSES: usize = 3;
+/// Longest wait for one of the programs to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The keys of a log and its witnesses, made in a folder or found there.
+pub(crate) struct Keys {
+    programs: PathBuf,
+    folder: PathBuf,
+    /// The log's verifier key.
+    pub(crate) log: String,
+    /// The witnesses' verifier keys.
+    pub(crate) witnesses: Vec<String>,
+}
+
+/// A running log. Dropping it kills the log and its witnesses.
+pub(crate) struct Log {
+    programs: Vec<Program>,
+    /// Where anyone can read it.
+    pub(crate) url: String,
+}
+
+/// A program that said where it listens.
+struct Program {
+    child: Child,
+    address: String,
+    /// Keeps the pipe open, so that the program never fails to write.
+    _lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Keys {
+    /// How many of them must cosign a checkpoint.
+    pub(crate) const QUORUM: usize = 2;
+
+    /// Makes the keys, or reads those of an earlier run.
+    pub(crate) async fn make(programs: &Path, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let log_program = launch::program(programs, "vouchsafe-log")?;
+        let witness_program = launch::program(programs, "vouchsafe-witness")?;
+        let origin = ["--origin".to_owned(), "localhost/log".to_owned()];
+        let log = verifier_key(&log_program, "--dir", &folder.join("log"), &origin).await?;
+        let mut witnesses = Vec::new();
+        for number in 1..=WITNESSES {
+            let name = ["--name".to_owned(), format!("localhost/witness-{number}")];
+            witnesses.push(verifier_key(&witness_program, "--state", &witness(folder, number), &name).await?);
+        }
+        Ok(Self { programs: programs.to_path_buf(), folder: folder.to_path_buf(), log, witnesses })
+    }
+
+    /// Writes the section `settlement` of the enclave's configuration and says where.
+    pub(crate) fn write_configuration(&self) -> Result<PathBuf> {
+        let path = self.folder.join("settlement.json");
+        let section = json!({"log": {"key": self.log, "witnesses": self.witnesses, "quorum": Self::QUORUM}});
+        std::fs::write(&path, section.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Starts the witnesses and the log. The log admits boots that satisfy `policy`.
+    pub(crate) async fn serve(&self, policy: &Policy) -> Result<Log> {
+        let witness_program = launch::program(&self.programs, "vouchsafe-witness")?;
+        let mut programs = Vec::new();
+        let mut arguments = Vec::new();
+        for (number, key) in (1..).zip(&self.witnesses) {
+            let mut command = Command::new(&witness_program);
+            command.arg("serve").arg("--state").arg(witness(&self.folder, number));
+            command.args(["--listen", "127.0.0.1:0", "--log", &self.log]);
+            let program = Program::start(command).await.with_context(|| format!("witness {number}"))?;
+            arguments.extend(["--witness".to_owned(), format!("http://{}={key}", program.address)]);
+            programs.push(program);
+        }
+        let admission = self.folder.join("admission.json");
+        std::fs::write(&admission, policy.to_json())
+            .with_context(|| format!("cannot write {}", admission.display()))?;
+        let mut command = Command::new(launch::program(&self.programs, "vouchsafe-log")?);
+        command.arg("serve").arg("--dir").arg(self.folder.join("log"));
+        command.args(["--listen", "127.0.0.1:0", "--quorum", &Self::QUORUM.to_string(), "--admission"]);
+        command.arg(&admission).args(&arguments);
+        let log = Program::start(command).await.context("the log")?;
+        let url = format!("http://{}", log.address);
+        programs.push(log);
+        Ok(Log { programs, url })
+    }
+}
+
+impl Log {
+    /// Asks every program to end, the log first, and waits for them.
+    pub(crate) async fn stop(self) -> Result<()> {
+        for program in self.programs.into_iter().rev() {
+            launch::end(program.child).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Program {
+    async fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("cannot be started")?;
+        let complaints = launch::Complaints::collect(child.stderr.take());
+        let stdout = child.stdout.take().context("its output is not piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let listens = async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(address) = line.strip_prefix("listening ") {
+                    return Ok(address.to_owned());
+                }
+            }
+            bail!("it ended before it listened")
+        };
+        match tokio::time::timeout(START_TIMEOUT, listens).await.context("it did not start in time")? {
+            Ok(address) => Ok(Self { child, address, _lines: lines }),
+            Err(error) => {
+                complaints.show().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn witness(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("witness-{number}"))
+}
+
+/// The verifier key of what lives in `place`, which is made where it is missing.
+async fn verifier_key(program: &Path, option: &str, place: &Path, naming: &[String]) -> Result<String> {
+    let mut command = Command::new(program);
+    if place.exists() {
+        command.arg("vkey").arg(option).arg(place);
+    } else {
+        command.arg("init").arg(option).arg(place).args(naming);
+    }
+    let output = command.stdin(Stdio::null()).output().await;
+    let output = output.with_context(|| format!("cannot start {}", program.display()))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{} has no key ({}): {}", place.display(), output.status, complaint.trim());
+    }
+    Ok(String::from_utf8(output.stdout).context("a verifier key")?.trim().to_owned())
+}
