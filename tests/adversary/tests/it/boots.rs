@@ -79,9 +79,9 @@ async fn clones_are_told_apart_by_their_boot_ids() {
     let shown = Shown {
         receipt: answer_a.receipt.as_ref(),
         opening: answer_a.opening.as_ref(),
-        stream: None,
         request: Some(&answer_a.request),
         response: Some(&answer_a.response),
+        ..Shown::default()
     };
     assert!(boot_a.check_answer(&shown, now(), &Ring).is_accepted(), "the control");
     assert_eq!(boot_b.check_answer(&shown, now(), &Ring).code(), Some("receipt_key_mismatch"));

@@ -115,6 +115,7 @@ impl Forger {
             boot: document.boot,
             epoch: document.epoch,
             endorsements: document.endorsements,
+            proof: None,
         }
     }
 

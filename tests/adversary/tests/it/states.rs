@@ -172,9 +172,9 @@ impl Streams {
         match *step {
             Step::Write(_, value, length) => of(self.runtime.block_on(async {
                 let bytes = vec![value; length];
-                // A write of nothing writes nothing; whether it may is asked all the same.
                 if bytes.is_empty() {
-                    stream.write(&bytes).await?;
+                    // `write_all` would not ask.
+                    assert_eq!(stream.write(&bytes).await?, 0);
                 }
                 stream.write_all(&bytes).await?;
                 stream.flush().await
