@@ -88,14 +88,12 @@ async fn get(address: &str) -> Result<Vec<u8>, String> {
     };
     tokio::pin!(connection);
     tokio::pin!(exchange);
-    loop {
-        tokio::select! {
-            answer = &mut exchange => return answer,
-            ended = &mut connection => match ended {
-                // What has arrived is still to be read.
-                Ok(()) => return exchange.await,
-                Err(error) => return Err(error.to_string()),
-            },
-        }
+    tokio::select! {
+        answer = &mut exchange => answer,
+        ended = &mut connection => match ended {
+            // What has arrived is still to be read.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
     }
 }

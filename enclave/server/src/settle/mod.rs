@@ -328,4 +328,6 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
+pub(crate) mod test_log;
+#[cfg(test)]
 pub(crate) mod tests;

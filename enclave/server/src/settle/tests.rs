@@ -1,9 +1,6 @@
 //! A host that lies: what does not verify changes nothing, and what never comes stops the service.
 
-#[path = "test_log.rs"]
-mod test_log;
-
-use test_log::TestLog;
+use super::test_log::TestLog;
 use vouchsafe_receipt::{Assurance, Leaf, LeafType};
 use vouchsafe_verifier::encoding::to_base64;
 
@@ -12,6 +9,9 @@ use crate::issue::tests::{pending_of, settling_issuer};
 use crate::issue::{Issuer, Kept, NotAdmitted, Proof};
 
 const TIME: u64 = 1_795_262_400;
+
+/// The word it is refused with; then note, `from`, consistency proof and leaves.
+type Lie<'a> = (&'static str, &'a str, u64, &'a [String], Vec<Included>);
 
 /// An issuer that settles into a log, and its host.
 struct Setup {
@@ -141,7 +141,7 @@ async fn what_does_not_verify_changes_nothing() {
     let good = vec![leaf.clone()];
     let mut too_long = consistency.clone();
     too_long.push(to_base64(&[0; 32]));
-    let cases: Vec<(&str, &str, u64, &[String], Vec<Included>)> = vec![
+    let cases: Vec<Lie<'_>> = vec![
         ("log_unknown", "example.test/other\n1\n\n\u{2014} x AAAA\n", 2, &consistency, good.clone()),
         ("witness_quorum_missing", &stranger, 2, &consistency, good.clone()),
         ("checkpoint_from_elsewhere", &note, 0, &consistency, good.clone()),

@@ -235,17 +235,19 @@ impl Proved {
 
     /// Verifies every proof against the checkpoint under the log's key; gives the indices.
     pub(crate) fn verify(&self, key: &VerifierKey, leaves: &[&[u8]]) -> Vec<u64> {
-        let opened = SignedCheckpoint::open(self.note.as_bytes(), ORIGIN, &[key.clone()], &Ring).unwrap();
+        let opened =
+            SignedCheckpoint::open(self.note.as_bytes(), ORIGIN, std::slice::from_ref(key), &Ring).unwrap();
         let (size, root) = (opened.checkpoint().size(), opened.checkpoint().root());
         assert_eq!(leaves.len(), self.leaves.len());
-        let check = |((leaf, proof), hash): ((&&[u8], &Result<(u64, Vec<Hash>), String>), &String)| {
+        let mut indices = Vec::new();
+        for ((leaf, proof), hash) in leaves.iter().zip(&self.leaves).zip(&self.hashes) {
             let (index, path) = proof.as_ref().unwrap();
             let leaf_hash = merkle::leaf_hash(leaf, &Ring);
             assert_eq!(*hash, vouchsafe_verifier::encoding::to_hex(&leaf_hash));
             merkle::verify_inclusion(&leaf_hash, *index, size, path, root, &Ring).unwrap();
-            *index
-        };
-        leaves.iter().zip(&self.leaves).zip(&self.hashes).map(check).collect()
+            indices.push(*index);
+        }
+        indices
     }
 }
 

@@ -138,7 +138,8 @@ impl State {
         }
         let request = AddCheckpoint::parse(body).unwrap();
         let note = request.note().to_string();
-        let opened = SignedCheckpoint::open(note.as_bytes(), ORIGIN, &[log.clone()], &Ring).unwrap();
+        let opened =
+            SignedCheckpoint::open(note.as_bytes(), ORIGIN, std::slice::from_ref(log), &Ring).unwrap();
         let (size, root) = (opened.checkpoint().size(), *opened.checkpoint().root());
         if request.old() != self.size || (size == self.size && size != 0 && root != self.root) {
             return (StatusCode::CONFLICT, SIZE, format!("{}\n", self.size));
