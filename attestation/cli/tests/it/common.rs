@@ -66,7 +66,7 @@ pub(crate) fn policy(name: &str) -> String {
 fn path(parts: &[&str]) -> String {
     let start = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
     let path = parts.iter().fold(start, |path, part| path.join(part));
-    assert!(path.is_file(), "{}", path.display());
+    assert!(path.exists(), "{}", path.display());
     path.to_str().unwrap().to_owned()
 }
 
