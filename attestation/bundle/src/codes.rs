@@ -72,6 +72,7 @@ codes! {
     EPOCH_EXPIRED = "epoch_expired";
     EPOCH_TOO_LONG = "epoch_too_long";
     RECEIPT_TOO_OLD = "receipt_too_old";
+    RECEIPT_FROM_FUTURE = "receipt_from_future";
     OPERATOR_MISMATCH = "operator_mismatch";
     SETTLEMENT_NONE = "settlement_none";
     SETTLEMENT_BOUND = "settlement_bound_above_policy";

@@ -9,7 +9,7 @@ use vouchsafe_bundle::{Policy, VerifiedBoot};
 use crate::answer::Answer;
 use crate::attest::{Attested, attest};
 use crate::connection::{Connection, Request};
-use crate::reply::{EPOCH_MISMATCH, Reply, shown_request};
+use crate::reply::{Reply, is_of_another_epoch, shown_request};
 use crate::{Error, now, tls};
 
 /// Connections kept for reuse.
@@ -123,7 +123,7 @@ impl Client {
         mut answer: Answer,
         boot: Arc<VerifiedBoot>,
     ) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
-        if answer.verdict.as_ref().and_then(|verdict| verdict.code()) != Some(EPOCH_MISMATCH) {
+        if !answer.verdict.as_ref().is_some_and(is_of_another_epoch) {
             return Ok((answer, boot));
         }
         let renewed = self.attest_again(boot.tls_spki()).await?;

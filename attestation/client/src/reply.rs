@@ -8,7 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use vouchsafe_bundle::{Answer as Shown, StreamRecords, VerifiedBoot};
+use vouchsafe_bundle::{Answer as Shown, StreamRecords, Verdict, VerifiedBoot};
 use vouchsafe_receipt::stream::{
     ASSURANCE_NAME, HEAD_COMMENT, Head, OPENING_NAME, PROOF_NAME, RECEIPT_NAME, START_COMMENT, StreamHead,
     StreamStart, TOKEN_NAME, data_payloads,
@@ -17,7 +17,6 @@ use vouchsafe_receipt::{Envelope, Opening};
 use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::from_base64url;
-use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::answer::{Answer, Timings};
 use crate::connection::Request;
@@ -29,7 +28,6 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(crate) const EPOCH_MISMATCH: &str = "epoch_mismatch";
 /// Longest wait for the next piece of an answer. Streams carry a signed head at least every second.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(90);
-const OPENING_LIMITS: Limits = Limits { bytes_max: 1 << 20, depth_max: 8 };
 
 /// A response that is being received over a judged connection.
 pub struct Reply {
@@ -209,7 +207,7 @@ impl Reply {
             };
             let verdict = self.boot.check_answer(&shown, now()?, &Ring);
             // A verdict on a later epoch is still to come; it judges the same opening.
-            if (verdict.is_accepted() || verdict.code() == Some(EPOCH_MISMATCH))
+            if (verdict.is_accepted() || is_of_another_epoch(&verdict))
                 && let Some(opening) = &self.parts.opening
             {
                 is_of_this_exchange(opening, &self.request, self.status, &self.headers)?;
@@ -239,6 +237,12 @@ impl Reply {
             timings: self.timings,
         })
     }
+}
+
+/// Whether the receipt is of an epoch that began after the enclave attested. The epoch that is known
+/// may have ended meanwhile: that finding comes first, and a newer epoch settles both.
+pub(crate) fn is_of_another_epoch(verdict: &Verdict) -> bool {
+    verdict.findings().iter().any(|finding| finding.code == Some(EPOCH_MISMATCH))
 }
 
 /// The request, to be matched with what was signed. Of a stream that was cut off before its opening
@@ -295,11 +299,11 @@ impl Parts {
             RECEIPT_NAME => self.receipt = Some(envelope("receipt", value)?),
             OPENING_NAME => {
                 let json = decode("opening", value)?;
-                let malformed = |problem: strict_json::JsonError| Error::Malformed {
+                let malformed = |problem: vouchsafe_receipt::Error| Error::Malformed {
                     what: "opening",
                     problem: problem.to_string(),
                 };
-                self.opening = Some(strict_json::parse(&json, OPENING_LIMITS).map_err(malformed)?);
+                self.opening = Some(Opening::from_json(&json).map_err(malformed)?);
             }
             PROOF_NAME => {
                 let malformed = |problem: vouchsafe_translog::Error| Error::Malformed {

@@ -102,6 +102,7 @@ pub fn run(
     own_model: Option<ModelSource>,
     attester: impl FnOnce(&Config) -> Result<Arc<dyn Attester>, ServeError>,
 ) -> ExitCode {
+    report::silence_panics();
     let result = prepare(options, attester).and_then(|(config, attester)| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -28,6 +28,15 @@ pub(crate) fn failure(error: &ServeError) {
     err(&format!("error[{}]: {error}", error.code()));
 }
 
+/// From now on a panic says where it happened and nothing else: its message can hold what a request
+/// said, and standard error is the host's to read.
+pub(crate) fn silence_panics() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(place) => err(&format!("panic at {place}")),
+        None => err("panic"),
+    }));
+}
+
 fn out(line: &str) {
     // A reader that is gone is no reason to stop serving.
     let mut stdout = std::io::stdout().lock();

@@ -109,9 +109,22 @@ pub(super) fn fits_epoch(checks: &mut Checks<'_>, signed: &Signed, attested: &At
     );
 }
 
+/// How far apart honest clocks may be.
+const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
+
 /// Holds the receipt's own time against the policy.
 pub(super) fn age(checks: &mut Checks<'_>, signed: &Signed) {
-    let age = seconds_since(signed.signed_after(), checks.at);
+    let (signed_after, at) = (signed.signed_after(), checks.at);
+    if checks.document().freshness.receipt_age_seconds_max.is_required() {
+        // Otherwise a host could make receipts look new for years by setting the enclave's clock ahead.
+        checks.demand(
+            check(Step::Freshness, "freshness.receipt_age_seconds_max", codes::RECEIPT_FROM_FUTURE),
+            signed_after.0 <= at.0.saturating_add(CLOCK_SKEW_SECONDS_MAX),
+            format!("a time before {at}"),
+            signed_after.to_string(),
+        );
+    }
+    let age = seconds_since(signed_after, at);
     checks.rule(
         check(Step::Freshness, "freshness.receipt_age_seconds_max", codes::RECEIPT_TOO_OLD),
         &checks.document().freshness.receipt_age_seconds_max,

@@ -153,7 +153,7 @@ pub(super) fn boot(checks: &mut Checks<'_>, boot: &BootStatement) {
         checks.prove(
             Step::Boot,
             "operator",
-            format!("The measured configuration names the operator {operator:?}."),
+            format!("The boot statement names the operator {operator:?}: that holds where the measurement covers the configuration."),
         );
     }
     settlement::promised(checks, boot);

@@ -155,7 +155,10 @@ impl Claims {
                 let events = log.events().len();
                 let digest_only =
                     log.events().iter().filter(|event| event.binding() == Binding::DigestOnly).count();
-                EventLogClaims { events, content_bound: events.saturating_sub(digest_only), digest_only }
+                let unmeasured =
+                    log.events().iter().filter(|event| event.binding() == Binding::NotMeasured).count();
+                let content_bound = events.saturating_sub(digest_only).saturating_sub(unmeasured);
+                EventLogClaims { events, content_bound, digest_only }
             }),
         }
     }

@@ -81,6 +81,8 @@ impl JobHandle {
 pub struct Engine {
     identity: ModelIdentity,
     tokenizer: Arc<Tokenizer>,
+    /// A longer text has more tokens than the context: what is behind need not be looked at.
+    text_bytes_max: usize,
     chat_template: Option<Arc<ChatTemplate>>,
     options: EngineOptions,
     shared: Arc<Shared>,
@@ -114,7 +116,9 @@ impl Engine {
         let chat_template = model.chat_template.clone();
         let shared = Arc::new(Shared::default());
         let worker = worker::start(model, options.clone(), Arc::clone(&shared))?;
-        Ok(Self { identity, tokenizer, chat_template, options, shared, worker: Some(worker) })
+        let tokens_max = index(identity.context_length()).saturating_add(1);
+        let text_bytes_max = tokenizer.token_bytes_max().saturating_mul(tokens_max);
+        Ok(Self { identity, tokenizer, text_bytes_max, chat_template, options, shared, worker: Some(worker) })
     }
 
     /// Admits a request or refuses it at once. Events arrive at `sink` from then on.
@@ -166,7 +170,10 @@ impl Engine {
         options: &ChatOptions,
     ) -> Result<Vec<u32>, TemplateError> {
         let template = self.chat_template.as_ref().ok_or(TemplateError::Absent)?;
-        Ok(self.tokenizer.encode_rendered(&template.render(messages, options)?))
+        let rendered = template.render(messages, options)?;
+        // The marks that guard a user's text are no part of any token, and three bytes long.
+        let bytes_max = self.text_bytes_max.saturating_mul(4);
+        Ok(self.tokenizer.encode_rendered(beginning(&rendered, bytes_max)))
     }
 
     /// Whether [`Self::render_chat`] can work with this model.
@@ -179,7 +186,7 @@ impl Engine {
     /// model wants one; control tokens in the text are text.
     #[must_use]
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
-        self.tokenizer.encode_sequence(text)
+        self.tokenizer.encode_sequence(beginning(text, self.text_bytes_max))
     }
 
     /// The text of some tokens; bytes that are not UTF-8 become U+FFFD, control tokens nothing.
@@ -229,6 +236,11 @@ fn index(value: u32) -> usize {
 
 /// As OpenAI's API has it.
 const LOGPROBS_MAX: u8 = 20;
+
+/// The text up to the last character that ends within so many bytes.
+fn beginning(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
 
 #[cfg(test)]
 mod tests;

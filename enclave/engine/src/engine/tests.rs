@@ -153,6 +153,14 @@ fn without_max_tokens_the_share_is_the_bound() {
 }
 
 #[test]
+fn a_text_that_cannot_fit_is_not_tokenised_to_its_end() {
+    let engine = engine();
+    let tokens = engine.tokenize(&"x".repeat(4 << 20));
+    assert!(tokens.len() > 1024, "what is too long stays too long: {}", tokens.len());
+    assert!(tokens.len() < 1 << 20, "{}", tokens.len());
+}
+
+#[test]
 fn refusals() {
     let engine = engine();
     let refuse = |request| engine.submit(request, Box::new(|_| ControlFlow::Continue(()))).unwrap_err();

@@ -56,6 +56,11 @@ impl Tokenizer {
         self.vocabulary.size()
     }
 
+    /// Length in bytes of the longest token's text, and no less than a character has.
+    pub(crate) fn token_bytes_max(&self) -> usize {
+        self.vocabulary.ids().map(|(_, text, _)| text.len()).max().unwrap_or(0).max(4)
+    }
+
     /// The tokens of a user's text, control tokens excepted, and nothing added.
     pub(crate) fn encode_text(&self, text: &str) -> Vec<u32> {
         self.encode(self.specials.segments_of_text(text))

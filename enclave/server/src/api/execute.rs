@@ -105,18 +105,26 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
         Ok(model) => model,
         Err(error) => return Ok(refuse(pending, &error).await),
     };
+    let wanted = Arc::new(());
+    let awaited = Arc::downgrade(&wanted);
+    let deadline = Instant::now().checked_add(milliseconds(context.config.limits.request_ms_max));
     let computed = tokio::task::spawn_blocking(move || {
-        // Held until the computation is over, even if the client leaves meanwhile.
+        // Held until the computation is over: at the latest one text after the client left.
         let _place = place;
-        let texts: Vec<&str> = request.input.iter().map(String::as_str).collect();
-        model.embed(&texts).map(|embeddings| request.answer(&embeddings)).map_err(ApiError::from)
+        let mut embeddings = Vec::new();
+        for text in &request.input {
+            if awaited.strong_count() == 0 || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return Err(answer::deadline_error());
+            }
+            embeddings.extend(model.embed(&[text.as_str()])?);
+        }
+        Ok(request.answer(&embeddings))
     })
     .await
     .unwrap_or_else(|_| Err(ApiError::internal("embedding_failed")));
     Ok(match computed {
         Ok((body, tokens)) => {
             pending.record_mut().usage = Some(Usage { prompt_tokens: tokens, completion_tokens: 0 });
-            let deadline = Instant::now().checked_add(milliseconds(context.config.limits.request_ms_max));
             answer::whole(pending, body, deadline).await
         }
         Err(error) => refuse(pending, &error).await,

@@ -31,21 +31,30 @@ fn malformed(error: &JsonError) -> ApiError {
     ApiError::invalid("malformed_json", format!("The request body is not acceptable JSON: {error}"))
 }
 
+/// Longest path and longest name that an error repeats.
+const PATH_CHARS_MAX: usize = 128;
+
 /// Words a shape error as OpenAI does, with the parameter's name.
 fn explain(path: &str, problem: &str) -> ApiError {
-    let quoted = |prefix: &str| problem.strip_prefix(prefix)?.split('`').next();
+    // Names in the request can be as long as the request; the answer's size is not theirs to choose.
+    let path = path.chars().take(PATH_CHARS_MAX).collect::<String>();
+    let path = path.as_str();
+    let quoted = |prefix: &str| -> Option<String> {
+        let name = problem.strip_prefix(prefix)?.split('`').next()?;
+        Some(name.chars().take(PATH_CHARS_MAX).collect())
+    };
     let within = |name: &str| match path {
         "." | "" => name.to_owned(),
         _ if path.ends_with(name) => path.to_owned(),
         _ => format!("{path}.{name}"),
     };
     if let Some(name) = quoted("unknown field `") {
-        let param = within(name);
+        let param = within(&name);
         let message = format!("Unrecognized request argument supplied: {param}");
         return ApiError::parameter(param, "unknown_parameter", message);
     }
     if let Some(name) = quoted("missing field `") {
-        let param = within(name);
+        let param = within(&name);
         let message = format!("Missing required parameter: '{param}'.");
         return ApiError::parameter(param, "missing_required_parameter", message);
     }
@@ -263,6 +272,14 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Inner {
         role: String,
+    }
+
+    #[test]
+    fn a_long_name_does_not_make_a_long_answer() {
+        let name = "x".repeat(100_000);
+        let body = format!(r#"{{"model":"m","{name}":1}}"#);
+        let error = parse::<Body>(body.as_bytes()).unwrap_err();
+        assert!(error.to_json().len() < 1024, "{}", error.to_json().len());
     }
 
     #[test]
