@@ -3,7 +3,7 @@
 use vouchsafe_bundle::policy::{Demanded, ModelReference, Rule};
 use vouchsafe_bundle::{Policy, Verdict};
 use vouchsafe_receipt::stream::START_COMMENT;
-use vouchsafe_receipt::{AttestedStatement, PayloadType, report_data};
+use vouchsafe_receipt::{AttestedStatement, PayloadType, ReceiptPayload, report_data};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex, to_base64url};
 use vouchsafe_verifier::{Evidence, UnixSeconds};
@@ -312,15 +312,23 @@ fn model_engine_operator_and_epoch_are_those_attested_and_accepted() {
 
 #[test]
 fn age_is_judged_by_the_receipts_own_time_and_the_epoch_must_cover_it() {
-    let parts = Enclave::snp().plain();
-    let at = |seconds: i64, policy: &Policy| {
-        let moment = UnixSeconds(NOW.0.checked_add_signed(seconds).unwrap());
-        judge(&parts, policy, &vouchsafe_bundle::Inputs::new(moment))
+    let enclave = Enclave::snp();
+    let parts = enclave.plain();
+    let at = |seconds: u64, policy: &Policy| {
+        judge(&parts, policy, &vouchsafe_bundle::Inputs::new(UnixSeconds(NOW.0 + seconds)))
     };
     let aged = policy_with(|document| document.freshness.receipt_age_seconds_max = Rule::Require(60));
     assert_accepted(&at(60, &aged));
     assert_rejected(&at(61, &aged), "receipt_too_old");
-    assert_rejected(&at(-301, &aged), "receipt_from_future");
+    let ahead = |seconds: u64| {
+        let opening = parts.opening.clone().unwrap();
+        let payload =
+            ReceiptPayload { unattested_time: NOW.0 + seconds, ..enclave.payload(&opening, RESPONSE) };
+        let parts = enclave.parts(Some(enclave.receipt(&payload)), Some(opening), None);
+        judge(&parts, &aged, &vouchsafe_bundle::Inputs::new(NOW))
+    };
+    assert_accepted(&ahead(300));
+    assert_rejected(&ahead(301), "receipt_from_future");
     let epoch = |max| policy_with(|document| document.freshness.epoch_seconds_max = Rule::Require(max));
     // The epoch ends an hour after the receipt; when it is judged does not matter.
     assert_accepted(&at(86_400, &epoch(3600)));
