@@ -25,7 +25,7 @@ impl Checkpoint {
     /// [`Error::CheckpointMalformed`] for an origin that is empty or has control characters, or a size
     /// above [`TREE_SIZE_MAX`].
     pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, Error> {
-        if origin.is_empty() || origin.chars().any(|c| c.is_ascii_control()) {
+        if origin.is_empty() || origin.chars().any(|c| c < ' ') {
             return Err(Error::CheckpointMalformed { why: "the origin is empty or not one line" });
         }
         if size > TREE_SIZE_MAX {

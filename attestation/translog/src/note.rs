@@ -176,7 +176,7 @@ impl<'a> Parts<'a> {
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
-        && !name.chars().any(|c| c.is_whitespace() || c.is_ascii_control() || c == '+')
+        && !name.chars().any(|c| c.is_whitespace() || c < ' ' || c == '+')
 }
 
 /// One signature line of a note.

@@ -98,6 +98,16 @@ fn a_malformed_note_is_refused() {
 }
 
 #[test]
+fn control_characters_are_those_below_the_space() {
+    let (_, text) = KNOWN[0];
+    let line = text.split_once("\n\n").unwrap().1;
+    let delete = format!("te\x7fxt\n\n{}", line.replace("foo", "f\x7fo"));
+    assert_eq!(SignedNote::parse(delete.as_bytes()).unwrap().to_string(), delete);
+    let error = VerifierKey::new("a\x01", Algorithm::Ed25519, [1; 32], &Ring).unwrap_err();
+    assert_eq!(error.code(), "log_key_malformed");
+}
+
+#[test]
 fn the_text_ends_at_the_last_empty_line() {
     let (_, text) = KNOWN[0];
     let line = text.split_once("\n\n").unwrap().1;
