@@ -6,7 +6,7 @@
 //!
 //! - [`State`]: the key and the latest checkpoint of each log, on disk before a cosignature leaves.
 //! - [`Witness`]: the protocol's decision, without any network and with time as an argument.
-//! - [`serve`]: the same over HTTP, with limits and metrics.
+//! - `serve`: the same over HTTP, with limits and metrics.
 //!
 //! Proofs and notes are parsed and verified by `vouchsafe-translog`; this crate adds state and a key.
 #![cfg_attr(

@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long)]
     demo: bool,
     /// Ask this many short questions, print how long each took from answer to witnessed log, then end.
-    #[arg(long, value_name = "COUNT", conflicts_with_all = ["demo", "no_log"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "COUNT", conflicts_with = "no_log", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     gap: Option<u32>,
     /// Start no transparency log: receipts then settle nowhere, and verdicts say so.
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Sources whose `fn code` bodies name the words, and the table of this crate's own.
-const SOURCES: [&str; 4] = ["verifier/src", "receipt/src", "translog/src", "bundle/src"];
+const SOURCES: [&str; 5] = ["verifier/src", "receipt/src", "translog/src", "bundle/src", "client/src"];
 
 fn attestation() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
