@@ -1,7 +1,7 @@
 //! Proofs and roots from tiles: what everyone who reads a log computes for themselves.
 //!
 //! The tiles come through a closure, so that files, HTTP and memory are all alike. They are not
-//! trusted: a proof made of wrong tiles does not verify, and [`root`] of wrong tiles is another root.
+//! trusted: a proof made of wrong tiles does not verify, and `root` of wrong tiles is another root.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -65,7 +65,7 @@ struct Run {
     /// Folder for receipts; made where missing.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// The log that receipts settle into: http://HOST[:PORT][/PREFIX].
+    /// The log that receipts settle into: its address, http://…
     #[arg(long, value_name = "URL")]
     log: Option<LogUrl>,
     /// Where to serve Prometheus metrics.

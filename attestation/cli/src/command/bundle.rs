@@ -30,7 +30,7 @@ use crate::log::Source;
 pub(crate) struct Arguments {
     /// The bundle; - reads standard input
     bundle: PathBuf,
-    /// The log: http://HOST[:PORT][/PATH], or a folder with its files
+    /// The log: its address, http://…, or a folder with its files
     #[arg(long, value_name = "URL|DIR")]
     log: String,
     /// Where to write the bundle with its proof; default: standard output
