@@ -3,8 +3,8 @@
 //! It hands out raw bytes along with values, because signatures are made over raw bytes.
 
 use const_oid::ObjectIdentifier;
-use der::asn1::{BitStringRef, GeneralizedTime, UintRef, UtcTime};
-use der::{Decode, Header, Reader, SliceReader, Tag, TagNumber};
+use der::asn1::{BitStringRef, GeneralizedTime, UtcTime};
+use der::{Decode, DecodeValue, Header, Reader, SliceReader, Tag, TagNumber};
 
 use crate::UnixSeconds;
 
@@ -31,6 +31,8 @@ pub struct Tlv<'a> {
 #[derive(Debug, Clone)]
 pub struct DerReader<'a> {
     inner: SliceReader<'a>,
+    /// All that `inner` reads.
+    bytes: &'a [u8],
 }
 
 impl<'a> DerReader<'a> {
@@ -39,7 +41,11 @@ impl<'a> DerReader<'a> {
     /// # Errors
     /// [`DerError`] when the input is longer than `der` supports (256 MiB).
     pub fn new(bytes: &'a [u8], what: &'static str) -> Result<Self, DerError> {
-        SliceReader::new(bytes).map(|inner| Self { inner }).map_err(|_| DerError { what })
+        SliceReader::new(bytes).map(|inner| Self { inner, bytes }).map_err(|_| DerError { what })
+    }
+
+    fn position(&self) -> usize {
+        usize::try_from(u32::from(self.inner.position())).unwrap_or(usize::MAX)
     }
 
     /// Whether every element has been read.
@@ -61,10 +67,10 @@ impl<'a> DerReader<'a> {
     /// [`DerError`] at the end of the input and when tag or length is not DER.
     pub fn any(&mut self, what: &'static str) -> Result<Tlv<'a>, DerError> {
         let error = |_| DerError { what };
-        let raw = self.inner.tlv_bytes().map_err(error)?;
-        let mut element = SliceReader::new(raw).map_err(error)?;
-        let header = Header::decode(&mut element).map_err(error)?;
-        let value = element.read_slice(header.length).map_err(error)?;
+        let start = self.position();
+        let header = Header::decode(&mut self.inner).map_err(error)?;
+        let value = self.inner.read_slice(header.length).map_err(error)?;
+        let raw = self.bytes.get(start..self.position()).ok_or(DerError { what })?;
         Ok(Tlv { tag: header.tag, value, raw })
     }
 
@@ -112,8 +118,14 @@ impl<'a> DerReader<'a> {
     /// # Errors
     /// [`DerError`] when the next element is not one, is negative, or is not minimally encoded.
     pub fn uint_bytes(&mut self, what: &'static str) -> Result<&'a [u8], DerError> {
-        let element = self.expect(Tag::Integer, what)?;
-        UintRef::from_der(element.raw).map(|uint| uint.as_bytes()).map_err(|_| DerError { what })
+        // X.690, 8.3: two's complement in the fewest bytes, so that a first byte of zero is there for
+        // the sign alone.
+        match self.expect(Tag::Integer, what)?.value {
+            zero @ [0] => Ok(zero),
+            [0, magnitude @ ..] if magnitude.first().is_some_and(|first| *first >= 0x80) => Ok(magnitude),
+            [0, ..] | [0x80..=0xff, ..] | [] => Err(DerError { what }),
+            magnitude => Ok(magnitude),
+        }
     }
 
     /// Reads a non-negative integer below 2³².
@@ -151,11 +163,13 @@ impl<'a> DerReader<'a> {
     /// # Errors
     /// [`DerError`] when the next element is neither, or lies before 1970.
     pub fn time(&mut self, what: &'static str) -> Result<UnixSeconds, DerError> {
-        let element = self.any(what)?;
-        let moment = match element.tag {
-            Tag::UtcTime => UtcTime::from_der(element.raw).map(|time| time.to_unix_duration()),
+        let error = |_| DerError { what };
+        let header = Header::decode(&mut self.inner).map_err(error)?;
+        // Their decoders take exactly the header's length or refuse.
+        let moment = match header.tag {
+            Tag::UtcTime => UtcTime::decode_value(&mut self.inner, header).map(|t| t.to_unix_duration()),
             Tag::GeneralizedTime => {
-                GeneralizedTime::from_der(element.raw).map(|time| time.to_unix_duration())
+                GeneralizedTime::decode_value(&mut self.inner, header).map(|t| t.to_unix_duration())
             }
             _ => return Err(DerError { what }),
         };
