@@ -10,6 +10,8 @@ use crate::storage::Blobs;
 
 /// Most bytes of blobs held at once. When it is reached the oldest go: whoever needs them posts again.
 pub const PENDING_BYTES_MAX: usize = 32 << 20;
+/// What holding a blob costs beside its bytes, so that many tiny ones are bounded as well.
+const BLOB_COST: usize = 256;
 
 /// Blobs, kept or pending.
 pub struct BlobPool {
@@ -42,7 +44,7 @@ impl BlobPool {
         if pending.blobs.contains_key(&sha256) {
             return;
         }
-        pending.bytes = pending.bytes.saturating_add(blob.len());
+        pending.bytes = pending.bytes.saturating_add(cost(&blob));
         pending.blobs.insert(sha256, blob);
         pending.order.push_back(sha256);
         while pending.bytes > PENDING_BYTES_MAX {
@@ -51,7 +53,7 @@ impl BlobPool {
         }
     }
 
-    /// Bytes held.
+    /// Bytes held, with what holding them costs.
     pub fn pending_bytes(&self) -> usize {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
@@ -86,9 +88,13 @@ impl BlobPool {
 impl Pending {
     fn forget(&mut self, sha256: &[u8; 32]) {
         if let Some(blob) = self.blobs.remove(sha256) {
-            self.bytes = self.bytes.saturating_sub(blob.len());
+            self.bytes = self.bytes.saturating_sub(cost(&blob));
         }
     }
+}
+
+fn cost(blob: &Bytes) -> usize {
+    blob.len().saturating_add(BLOB_COST)
 }
 
 #[cfg(test)]
@@ -111,5 +117,19 @@ mod tests {
         assert!(pool.get(&[255; 32]).unwrap().is_some());
         assert_eq!(pool.get(&[1; 32]), Ok(Some(Bytes::from_static(b"kept"))));
         assert_eq!(Blobs::read(files.as_ref(), &[255; 32]), Ok(None), "nobody named it");
+    }
+
+    #[test]
+    fn tiny_blobs_are_bounded_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Arc::new(Files::at(folder.path().join("public"), folder.path().join("staging")));
+        let pool = BlobPool::new(files);
+        let most = PENDING_BYTES_MAX / BLOB_COST;
+        for n in 0..u64::try_from(most).unwrap() + 10 {
+            let mut name = [0; 32];
+            name[..8].copy_from_slice(&n.to_be_bytes());
+            pool.hold(name, Bytes::from_static(b"x"));
+        }
+        assert!(pool.pending.lock().unwrap().blobs.len() <= most);
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
         .args(["run", "--backend", "process", "--listen", "127.0.0.1:0", "--state"])
         .arg(&launch.state)
         .args(launch.log.iter().flat_map(|url| ["--log", url]))
-        .args(["--metrics", "127.0.0.1:0", "--enclave"])
+        .arg("--enclave")
         .arg(program(&launch.programs, "vouchsafe-enclave-sim")?)
         .arg("--")
         .args(&launch.enclave_arguments)

@@ -74,11 +74,11 @@ struct Started {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let demo = arguments.demo || arguments.gap.is_some();
+    let ends_by_itself = arguments.demo || arguments.gap.is_some();
     let result = tokio::select! {
         result = run(arguments) => result,
         // Dropping the run kills the host, whose end takes the enclave with it.
-        _ = tokio::signal::ctrl_c(), if demo => Err(anyhow::anyhow!("interrupted")),
+        _ = tokio::signal::ctrl_c(), if ends_by_itself => Err(anyhow::anyhow!("interrupted")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -114,6 +114,8 @@ impl Log {
 impl Program {
     async fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // A Ctrl-C at the terminal is not for these: what the enclave signs last has yet to settle.
+        command.process_group(0);
         let mut child = command.spawn().context("cannot be started")?;
         let complaints = launch::Complaints::collect(child.stderr.take());
         let stdout = child.stdout.take().context("its output is not piped")?;

@@ -48,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         [] => !ON_REQUEST.contains(&name),
         _ => arguments.only.iter().any(|only| only == name),
     };
+    for (name, _) in STEPS.into_iter().filter(|(name, _)| arguments.only.is_empty() && !chosen(name)) {
+        anstream::eprintln!("NOT RUN: {name} (`cargo xtask check {name}` runs it)");
+    }
     for (name, step) in STEPS.into_iter().filter(|(name, _)| chosen(name)) {
         let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
         anstream::eprintln!("{heading}== {name}{heading:#}");

@@ -4,6 +4,7 @@
 //! building them, or from `target/release`.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -79,6 +80,7 @@ impl Up {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .process_group(0)
             .spawn()
             .expect("vouchsafe-up starts");
         let (mut endpoint, mut host, mut policy) = (None, None, None);
@@ -103,13 +105,14 @@ impl Up {
         }
     }
 
-    /// Sends the interrupt that Ctrl-C sends and gives how the program ended.
+    /// Sends the interrupt that Ctrl-C sends, to the whole process group as a terminal does, and gives how
+    /// the program ended.
     ///
     /// # Panics
     /// When the program cannot be signalled.
     pub fn interrupt(&mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+        let group = format!("-{}", self.child.id());
+        assert!(Command::new("kill").args(["-INT", "--", &group]).status().expect("kill").success());
         self.child.wait().expect("the program ends")
     }
 

@@ -201,3 +201,33 @@ pub(super) fn boolean_value(value: &[u8], what: &'static str) -> Result<bool, De
 pub(super) const fn context(number: u8, constructed: bool) -> Tag {
     Tag::ContextSpecific { constructed, number: TagNumber::new(number) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_have_one_form_and_no_sign() {
+        let read = |content: &[u8]| -> Option<Vec<u8>> {
+            let element = [&[0x02, u8::try_from(content.len()).unwrap()], content].concat();
+            DerReader::new(&element, "integer").unwrap().uint_bytes("integer").ok().map(<[u8]>::to_vec)
+        };
+        for (content, value) in
+            [(&[0][..], &[0][..]), (&[0x7f], &[0x7f]), (&[0, 0x80], &[0x80]), (&[1, 0], &[1, 0])]
+        {
+            assert_eq!(read(content).as_deref(), Some(value), "{content:x?}");
+        }
+        for content in [&[][..], &[0, 0], &[0, 0x7f], &[0x80], &[0xff, 0xff]] {
+            assert_eq!(read(content), None, "{content:x?}");
+        }
+    }
+
+    #[test]
+    fn an_element_is_given_with_its_own_bytes() {
+        let bytes = [0x04, 2, 1, 2, 0x30, 0x81, 0x80];
+        let mut reader = DerReader::new(&bytes, "elements").unwrap();
+        let first = reader.any("first").unwrap();
+        assert_eq!((first.tag, first.value, first.raw), (Tag::OctetString, &bytes[2..4], &bytes[..4]));
+        assert!(reader.any("cut").is_err());
+    }
+}

@@ -5,4 +5,3 @@ mod model;
 mod program;
 mod protocol;
 mod state;
-mod vectors;

@@ -1,5 +1,8 @@
 //! Plain answers: content, usage, receipts, the sequence.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vouchsafe_receipt::Envelope;
 use vouchsafe_receipt::receipt_leaf_hash;
@@ -7,6 +10,7 @@ use vouchsafe_receipt::stream::RECEIPT_NAME;
 use vouchsafe_verifier::crypto::Ring;
 
 use crate::client::{Enclave, chat, decode, manifest};
+use crate::model::SLOW_COMPUTED;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -175,6 +179,26 @@ async fn embeddings_have_receipts_too() {
     let checked = reply.receipt("/v1/embeddings", body, &key);
     assert_eq!(checked.record.operation, "embeddings");
     assert_eq!((checked.record.seed, checked.record.usage.unwrap().prompt_tokens), (None, 4));
+}
+
+#[tokio::test]
+async fn embeddings_end_when_their_client_leaves() {
+    const INPUTS: usize = 1_000;
+    let enclave = Enclave::start().await;
+    let body = json!({"model": "figures", "input": vec!["slow"; INPUTS]}).to_string();
+    let mut client = enclave.client().await;
+    let asking = tokio::spawn(async move { client.post("/v1/embeddings", &body).await.status });
+    while SLOW_COMPUTED.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    asking.abort();
+    // Until nothing is computed any more, for whichever reason.
+    let mut computed = 0;
+    while computed != SLOW_COMPUTED.load(Ordering::SeqCst) {
+        computed = SLOW_COMPUTED.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(computed < INPUTS, "all {computed} were computed for nobody");
 }
 
 #[tokio::test]

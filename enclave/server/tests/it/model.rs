@@ -163,13 +163,22 @@ impl Play {
     }
 }
 
-/// Vectors of three figures about the text.
+/// Vectors of three figures about the text; for the text `slow` after a while.
 pub(crate) struct Figures;
+
+/// How often `slow` was computed.
+pub(crate) static SLOW_COMPUTED: AtomicUsize = AtomicUsize::new(0);
 
 impl EmbedModel for Figures {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
         texts
             .iter()
+            .inspect(|text| {
+                if **text == "slow" {
+                    std::thread::sleep(Duration::from_millis(5));
+                    SLOW_COMPUTED.fetch_add(1, Ordering::SeqCst);
+                }
+            })
             .map(|text| match text.len() {
                 length if length > 100 => Err(EmbedError::TextTooLong { bytes: length, max: 100 }),
                 length => Ok(Embedding { vector: vec![length as f32, 1.0, -1.0], token_count: 2 }),
