@@ -3,16 +3,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vouchsafe_fuzz::{Platform, planted_fault};
+use vouchsafe_fuzz::{Platform, careless, planted};
 use vouchsafe_verifier::tdx::Quote;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(quote) = Quote::parse(bytes) else { return };
     let trailing = quote.trailing();
     assert!(trailing.count < bytes.len());
+    planted(|| careless::highest_attribute(quote.report().td_attributes));
     if let Ok(verified) = Platform::get().verify_quote(bytes) {
         assert_eq!(verified.report(), quote.report());
         assert!(trailing.all_zero);
     }
-    planted_fault(|| trailing.count == 77 && !trailing.all_zero);
 });

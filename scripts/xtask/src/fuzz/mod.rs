@@ -3,14 +3,13 @@
 //!
 //! The compiler's own passes instrument, so that the pinned stable toolchain suffices and nothing has
 //! to be installed. The command adds sittings up in `tests/fuzz/record.json`; the check replays the
-//! corpus, fuzzes every target briefly, holds the covered edges against the floors in
-//! `tests/fuzz/targets.json`, and demands that every target finds the fault planted in it.
+//! corpus, holds the edges that this covers against the floors in `tests/fuzz/targets.json`, fuzzes
+//! every target briefly, and demands that each finds the fault planted for it.
 
 mod record;
 mod session;
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +19,8 @@ use session::{Outcome, Session};
 
 /// How long the check fuzzes each target.
 const SMOKE_SECONDS: u64 = 10;
+/// Where the planted faults are, as a panic names it.
+const PLANTED_FILE: &str = "careless.rs";
 /// How many targets the check runs at a time, at most.
 const LANES_MAX: usize = 4;
 
@@ -27,8 +28,8 @@ const LANES_MAX: usize = 4;
 pub(crate) struct Arguments {
     /// The target; all in turn when left out.
     target: Option<String>,
-    /// How long to fuzz each target.
-    #[arg(long, default_value_t = 60)]
+    /// How long to fuzz each target, by the clock: seconds, or with a unit as in 90s, 10m, 1h.
+    #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = seconds)]
     seconds: u64,
     /// Add this sitting to tests/fuzz/record.json.
     #[arg(long)]
@@ -50,21 +51,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for target in chosen {
         let outcome = session.explore(target, arguments.seconds)?;
         anstream::eprintln!("{}", line(target, &outcome));
-        if let Some(finding) = &outcome.finding {
-            bail!("{} has a finding:\n{finding}", target.name);
-        }
+        let mut record = Record::load()?;
         if arguments.record {
-            let mut record = Record::load()?;
             record.add(&target.name, &outcome);
             record.save()?;
+        }
+        anstream::eprintln!("{:<12} recorded: {}", "", record.line(&target.name));
+        if let Some(finding) = &outcome.finding {
+            bail!("{} has a finding:\n{finding}", target.name);
         }
     }
     Ok(())
 }
 
+/// A time as people write it, in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let each = match unit {
+        "h" => 3600,
+        "m" => 60,
+        _ => 1,
+    };
+    let number: u64 = number.parse().map_err(|_| "not a number of seconds, minutes or hours".to_owned())?;
+    // To libFuzzer, 0 means forever.
+    number.checked_mul(each).filter(|seconds| *seconds > 0).ok_or_else(|| "too short or too long".to_owned())
+}
+
 /// The check step.
 pub(crate) fn check() -> Result<()> {
     let targets = record::targets()?;
+    let open = Record::load()?;
+    if let [target, ..] = open.open_findings()[..] {
+        bail!("tests/fuzz/record.json has an open finding of {target}");
+    }
     let session = Session::prepare()?;
     let queue = Mutex::new(targets.iter().collect::<VecDeque<_>>());
     let faults = Mutex::new(Vec::new());
@@ -93,26 +115,26 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn check_target(session: &Session, target: &Target) -> Result<String> {
     let replayed = session.replay(target)?;
     replayed.clean().context("replay of corpus and seeds")?;
+    if session.has_fixtures() && replayed.edges < target.edges_min {
+        bail!("the replay covers {} edges, fewer than the floor of {}", replayed.edges, target.edges_min);
+    }
 
     let smoke = session.smoke(target, SMOKE_SECONDS)?;
     smoke.clean().context("smoke run")?;
-    if session.has_fixtures() && smoke.edges < target.edges_min {
-        bail!("covers {} edges, fewer than the floor of {}", smoke.edges, target.edges_min);
-    }
 
     // The control: with the planted fault armed, no seed reaches it.
     session.planted(target, 0)?.clean().context("a seed already has the planted fault")?;
     let planted = session.planted(target, target.planted_runs_max)?;
-    if !planted.finding.as_ref().is_some_and(|finding| finding.contains("planted fault")) {
+    if !planted.finding.as_ref().is_some_and(|finding| finding.contains(PLANTED_FILE)) {
         bail!("did not find its planted fault within {} executions", target.planted_runs_max);
     }
-    let mut line = line(target, &smoke);
-    write!(
-        line,
-        " (floor {}); planted fault found after {} executions",
-        target.edges_min, planted.executions
-    )?;
-    Ok(line)
+    Ok(format!(
+        "{}; replay {} (floor {}); planted fault found after {} executions",
+        line(target, &smoke),
+        replayed.edges,
+        target.edges_min,
+        planted.executions
+    ))
 }
 
 fn line(target: &Target, outcome: &Outcome) -> String {
@@ -120,4 +142,20 @@ fn line(target: &Target, outcome: &Outcome) -> String {
         "{:<12} {:>10} executions in {:>4} s, {:>5} edges",
         target.name, outcome.executions, outcome.seconds, outcome.edges
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(seconds("90"), Ok(90));
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("10m"), Ok(600));
+        assert_eq!(seconds("2h"), Ok(7200));
+        for wrong in ["", "s", "0", "0m", "1d", "-1", "1.5h", "18446744073709551615h"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Target {
     pub(super) planted_runs_max: u64,
 }
 
-/// `tests/fuzz/record.json`: sittings without an open finding, added up.
+/// `tests/fuzz/record.json`: all recorded sittings, added up by target.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Record(BTreeMap<String, Sittings>);
@@ -32,10 +32,16 @@ pub(super) struct Record(BTreeMap<String, Sittings>);
 #[serde(deny_unknown_fields)]
 struct Sittings {
     sittings: u64,
-    seconds: u64,
+    /// Processor time, which is what fuzzing is measured by: a busy machine gives little of a minute.
+    cpu_seconds: u64,
+    /// By the clock.
+    wall_seconds: u64,
     executions: u64,
     /// The most edges that one sitting covered.
     edges_max: u64,
+    /// Sittings that ended at an input whose fault nobody has mended yet. Whoever mends it puts the
+    /// input into `tests/fuzz/corpus` and takes it off here.
+    open_findings: u64,
 }
 
 /// The targets, in the order of the file.
@@ -63,9 +69,28 @@ impl Record {
     pub(super) fn add(&mut self, target: &str, outcome: &Outcome) {
         let total = self.0.entry(target.to_owned()).or_default();
         total.sittings += 1;
-        total.seconds += outcome.seconds;
+        total.cpu_seconds += outcome.cpu_seconds;
+        total.wall_seconds += outcome.seconds;
         total.executions += outcome.executions;
         total.edges_max = total.edges_max.max(outcome.edges);
+        total.open_findings += u64::from(outcome.finding.is_some());
+    }
+
+    /// How much a target was fuzzed, in words.
+    pub(super) fn line(&self, target: &str) -> String {
+        match self.0.get(target) {
+            None => "never recorded".to_owned(),
+            Some(total) => format!(
+                "{} executions in {} s of processor time over {} sittings, {} open findings",
+                total.executions, total.cpu_seconds, total.sittings, total.open_findings
+            ),
+        }
+    }
+
+    /// The targets with findings that nobody has mended yet.
+    pub(super) fn open_findings(&self) -> Vec<&str> {
+        let open = self.0.iter().filter(|(_, total)| total.open_findings > 0);
+        open.map(|(target, _)| target.as_str()).collect()
     }
 
     pub(super) fn save(&self) -> Result<()> {
@@ -81,12 +106,18 @@ mod tests {
     #[test]
     fn sittings_add_up_and_the_best_coverage_stays() {
         let mut record = Record::default();
-        let outcome = |edges| Outcome { executions: 10, seconds: 2, edges, finding: None };
-        record.add("a", &outcome(7));
-        record.add("a", &outcome(5));
+        let outcome = |edges, finding| Outcome { executions: 10, seconds: 4, cpu_seconds: 2, edges, finding };
+        record.add("a", &outcome(7, None));
+        record.add("a", &outcome(5, None));
         let text = serde_json::to_value(&record).unwrap();
-        let expected = serde_json::json!({"sittings": 2, "seconds": 4, "executions": 20, "edges_max": 7});
+        let expected = serde_json::json!({
+            "sittings": 2, "cpu_seconds": 4, "wall_seconds": 8, "executions": 20, "edges_max": 7,
+            "open_findings": 0,
+        });
         assert_eq!(text["a"], expected);
+        assert!(record.open_findings().is_empty());
+        record.add("a", &outcome(5, Some("a fault".to_owned())));
+        assert_eq!(record.open_findings(), ["a"]);
     }
 
     #[test]

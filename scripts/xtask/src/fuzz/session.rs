@@ -25,6 +25,8 @@ const PLANTED: &str = "VOUCHSAFE_FUZZ_PLANTED";
 /// An input that takes longer is a finding; far above what any takes on a busy machine.
 const INPUT_SECONDS_MAX: u64 = 60;
 const MEMORY_MIB_MAX: u64 = 2048;
+/// `USER_HZ`, the unit in which Linux tells of processor time.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// Built targets and their seeds.
 pub(super) struct Session {
@@ -37,7 +39,11 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) executions: u64,
+    /// By the clock.
     pub(super) seconds: u64,
+    /// What the process got of the processors. Counts other children too that ended meanwhile, so it
+    /// is right only where one runs at a time.
+    pub(super) cpu_seconds: u64,
     pub(super) edges: u64,
     /// The end of libFuzzer's report, when it stopped at an input.
     pub(super) finding: Option<String>,
@@ -148,9 +154,11 @@ impl Session {
     }
 
     fn fuzz(&self, command: &mut Command) -> Result<Outcome> {
+        let before = children_cpu_ticks();
         let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
         let report = String::from_utf8_lossy(&output.stderr);
         let mut outcome = read(&report);
+        outcome.cpu_seconds = children_cpu_ticks().saturating_sub(before) / TICKS_PER_SECOND;
         if !output.status.success() {
             // The end names the input's file and the panic stands before it; the rest is statistics.
             let told: Vec<&str> = report.lines().filter(|line| is_telling(line)).collect();
@@ -162,18 +170,9 @@ impl Session {
 
 /// Whether a line of libFuzzer's report says what was found and where.
 fn is_telling(line: &str) -> bool {
-    [
-        "panicked at",
-        "planted fault",
-        "ERROR:",
-        "SUMMARY:",
-        "Test unit written",
-        "assertion",
-        "  left:",
-        " right:",
-    ]
-    .iter()
-    .any(|mark| line.contains(mark))
+    ["panicked at", "ERROR:", "SUMMARY:", "Test unit written", "assertion", "  left:", " right:"]
+        .iter()
+        .any(|mark| line.contains(mark))
 }
 
 /// Reads libFuzzer's report: `#123 DONE cov: 45 ft: …`, `Done 123 runs in 6 second(s)` and the final
@@ -187,9 +186,19 @@ fn read(report: &str) -> Outcome {
     Outcome {
         executions: last("stat::number_of_executed_units:").unwrap_or(0),
         seconds: last(" runs in ").unwrap_or(0),
+        cpu_seconds: 0,
         edges: last(" cov: ").unwrap_or(0),
         finding: None,
     }
+}
+
+/// Processor time of all children that have ended, user's and system's: `cutime` and `cstime` of
+/// `/proc/self/stat` (proc(5)). 0 where there is no such file; nothing is recorded of such a sitting then.
+fn children_cpu_ticks() -> u64 {
+    let told = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name in parentheses, which may hold anything.
+    let fields = told.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_ascii_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 /// The folder of fixtures, as everywhere in this repository.

@@ -77,6 +77,13 @@ impl Seeds {
         }
     }
 
+    /// Adds a log with little of its padding, which fills most of a CCEL area and would be most of what
+    /// is mutated.
+    fn add_event_log(&self, name: &str, log: &[u8]) -> io::Result<()> {
+        let unpadded = log.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+        self.add("event_log", name, &log[..log.len().min(unpadded + 64)])
+    }
+
     fn add_snp(&self, name: &str, report: &[u8], vek: Option<&[u8]>) -> io::Result<()> {
         self.add("snp_report", name, report)?;
         match vek {
@@ -106,8 +113,8 @@ fn own(seeds: &Seeds) -> io::Result<()> {
     seeds.add("tdx_pck", "simulated", &platform.pck)?;
     let collateral = serde_json::to_value(&platform.collateral)?;
     seeds.add_collateral("simulated", &collateral)?;
-    seeds.add("event_log", "simulated-ccel", &platform.ccel)?;
-    seeds.add("event_log", "simulated-json", platform.event_log_json.as_bytes())?;
+    seeds.add_event_log("simulated-ccel", &platform.ccel)?;
+    seeds.add_event_log("simulated-json", platform.event_log_json.as_bytes())?;
 
     for file in files(&Path::new(ROOT).join("policies"))? {
         if file.extension().is_some_and(|extension| extension == "json") {
@@ -168,7 +175,7 @@ fn tdx_vectors(seeds: &Seeds, folder: &Path) -> io::Result<()> {
             if name_of(&file).starts_with("collateral") {
                 seeds.add_collateral(&in_case, &serde_json::from_slice(&fs::read(&file)?)?)?;
             } else if name_of(&file).contains("ccel") || name_of(&file).contains("eventlog") {
-                seeds.add("event_log", &in_case, &fs::read(&file)?)?;
+                seeds.add_event_log(&in_case, &fs::read(&file)?)?;
             }
         }
     }
