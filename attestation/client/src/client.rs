@@ -9,6 +9,7 @@ use vouchsafe_bundle::{Policy, VerifiedBoot};
 use crate::answer::Answer;
 use crate::attest::{Attested, attest};
 use crate::connection::{Connection, Request};
+use crate::kept::{self, Kept};
 use crate::reply::{Reply, is_of_another_epoch, shown_request};
 use crate::{Error, now, tls};
 
@@ -75,7 +76,7 @@ impl Client {
     /// When the enclave cannot be reached or is not accepted.
     pub async fn attest(&self) -> Result<Attested, Error> {
         let mut connection = Connection::open(&self.options.address, &self.tls).await?;
-        let attested = self.judge(&mut connection).await?;
+        let attested = self.attest_over(&mut connection).await?;
         self.keep(connection);
         Ok(attested)
     }
@@ -102,23 +103,60 @@ impl Client {
         self.reply(connection, response, boot, request, sent)
     }
 
-    /// Sends a request, reads the whole response and judges it. An answer of an epoch that began
-    /// after the enclave was attested is judged again after attesting again.
+    /// Sends a request, reads the whole response and judges it.
     ///
     /// # Errors
-    /// As [`Client::send`] and [`Reply::finish`].
+    /// As [`Client::send`] and [`Client::finish`].
     pub async fn ask(&self, request: &Request) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
-        let reply = self.send(request).await?;
+        self.finish(self.send(request).await?).await
+    }
+
+    /// Reads what is left of a response and judges it.
+    ///
+    /// # Errors
+    /// As [`Reply::chunk`] and [`Client::judge`].
+    pub async fn finish(&self, mut reply: Reply) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
+        while reply.chunk().await?.is_some() {}
+        self.judge(reply).await
+    }
+
+    /// Judges what has arrived of a response, whether or not it is complete, and names the enclave as it
+    /// was attested. An opening that was too long for a header is fetched from the enclave; an answer of
+    /// an epoch that began after the enclave was attested is judged after attesting again.
+    ///
+    /// # Errors
+    /// When the answer is accepted, but to something else than was sent; or what is missing can't be had,
+    /// the enclave that answered being no longer to be found. That an answer is not accepted is no error
+    /// but its verdict.
+    pub async fn judge(&self, mut reply: Reply) -> Result<(Answer, Arc<VerifiedBoot>), Error> {
+        reply.end();
         let boot = Arc::clone(reply.boot());
-        let answer = reply.finish().await?;
-        self.settle_epoch(answer, boot).await
+        if let Some(token) = reply.token_of_opening() {
+            let kept = self.kept(token, &boot).await?;
+            reply.supply(kept)?;
+        }
+        self.settle_epoch(reply.judge()?, boot).await
+    }
+
+    /// What the enclave keeps of an answer that it gave: receipt, opening, and proof once settled.
+    ///
+    /// # Errors
+    /// When the enclave is no longer to be found, or keeps nothing (any more) under this token.
+    pub async fn kept(&self, token: &str, boot: &VerifiedBoot) -> Result<Kept, Error> {
+        if let Some(mut connection) = self.take_idle(boot.tls_spki())
+            && let Ok(kept) = kept::fetch(&mut connection, token).await
+        {
+            self.keep(connection);
+            return Ok(kept);
+        }
+        let mut connection = self.search(boot.tls_spki()).await?;
+        let kept = kept::fetch(&mut connection, token).await;
+        self.keep(connection);
+        kept
     }
 
     /// Judges an answer again, if its receipt is of a newer epoch than its enclave was attested in.
-    ///
-    /// # Errors
-    /// When attesting again fails, or the enclave is no longer to be found.
-    pub async fn settle_epoch(
+    async fn settle_epoch(
         &self,
         mut answer: Answer,
         boot: Arc<VerifiedBoot>,
@@ -159,36 +197,44 @@ impl Client {
         let _attesting = self.attesting.lock().await;
         match self.known(&connection.spki)? {
             Some(boot) => Ok(boot),
-            None => Ok(self.judge(connection).await?.boot),
+            None => Ok(self.attest_over(connection).await?.boot),
         }
     }
 
     /// Attests the enclave with this key again, whichever others stand behind the same address.
     async fn attest_again(&self, spki: &[u8]) -> Result<Arc<VerifiedBoot>, Error> {
-        let kept = {
-            let mut state = self.lock();
-            let place =
-                state.idle.iter().position(|kept| kept.is_idle() && !kept.is_stale() && kept.spki == spki);
-            place.map(|place| state.idle.swap_remove(place))
-        };
-        if let Some(mut connection) = kept
-            && let Ok(attested) = self.judge(&mut connection).await
+        if let Some(mut connection) = self.take_idle(spki)
+            && let Ok(attested) = self.attest_over(&mut connection).await
         {
             self.keep(connection);
             return Ok(attested.boot);
         }
+        let mut connection = self.search(spki).await?;
+        let attested = self.attest_over(&mut connection).await?;
+        self.keep(connection);
+        Ok(attested.boot)
+    }
+
+    /// A kept connection to the enclave with this key.
+    fn take_idle(&self, spki: &[u8]) -> Option<Connection> {
+        let mut state = self.lock();
+        let place =
+            state.idle.iter().position(|kept| kept.is_idle() && !kept.is_stale() && kept.spki == spki);
+        place.map(|place| state.idle.swap_remove(place))
+    }
+
+    /// A new connection to the enclave with this key, whichever others stand behind the same address.
+    async fn search(&self, spki: &[u8]) -> Result<Connection, Error> {
         for _ in 0..SEARCH_MAX {
-            let mut connection = Connection::open(&self.options.address, &self.tls).await?;
+            let connection = Connection::open(&self.options.address, &self.tls).await?;
             if connection.spki == spki {
-                let attested = self.judge(&mut connection).await?;
-                self.keep(connection);
-                return Ok(attested.boot);
+                return Ok(connection);
             }
         }
         Err(Error::EnclaveGone)
     }
 
-    async fn judge(&self, connection: &mut Connection) -> Result<Attested, Error> {
+    async fn attest_over(&self, connection: &mut Connection) -> Result<Attested, Error> {
         let judged = attest(connection, &self.options.policy, &self.options.extra_roots).await;
         let mut state = self.lock();
         if judged.as_ref().is_err_and(Error::is_refusal) {

@@ -67,6 +67,9 @@ pub enum Error {
         /// How.
         problem: String,
     },
+    /// An event of a stream came before anything was signed.
+    #[error("an event came before the stream's signed start")]
+    StartMissing,
     /// A signed head of a stream contradicts the events that were received.
     #[error("signed head over {events} events contradicts what was received")]
     HeadMismatch {
@@ -90,6 +93,12 @@ pub enum Error {
     /// to be found to attest again.
     #[error("the enclave that answered in a new epoch can no longer be reached to attest for it")]
     EnclaveGone,
+    /// The enclave keeps no receipt under a token: it is still being made, or was dropped for newer ones.
+    #[error("the enclave keeps no receipt under the answer's token (status {status})")]
+    NotKept {
+        /// The status that it answered with.
+        status: u16,
+    },
     /// This machine's clock stands before 1970.
     #[error("this machine's clock stands before 1970")]
     Clock,
@@ -125,10 +134,12 @@ impl Error {
             Self::TooLong { .. } => "answer_too_long",
             Self::Timeout { .. } => "timeout",
             Self::Malformed { .. } => "receipt_malformed",
+            Self::StartMissing => "stream_start_missing",
             Self::HeadMismatch { .. } => "stream_head_mismatch",
             Self::OtherExchange { .. } => "opening_mismatch",
             Self::ContentEncoding(_) => "content_encoding_unsupported",
             Self::EnclaveGone => "enclave_gone",
+            Self::NotKept { .. } => "receipt_not_kept",
             Self::Clock => "clock_unusable",
             Self::Random => "randomness_unavailable",
         }

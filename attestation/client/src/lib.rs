@@ -17,6 +17,7 @@ mod attest;
 mod client;
 mod connection;
 mod error;
+mod kept;
 pub mod proxy;
 mod reply;
 mod tls;
@@ -26,6 +27,7 @@ pub use attest::Attested;
 pub use client::{Client, Options};
 pub use connection::Request;
 pub use error::Error;
+pub use kept::Kept;
 pub use reply::Reply;
 
 use vouchsafe_verifier::UnixSeconds;

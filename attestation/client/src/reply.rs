@@ -20,6 +20,7 @@ use vouchsafe_verifier::encoding::from_base64url;
 
 use crate::answer::{Answer, Timings};
 use crate::connection::Request;
+use crate::kept::Kept;
 use crate::{Error, now};
 
 /// Longest answer that is kept.
@@ -159,7 +160,8 @@ impl Reply {
                     }
                     self.timings.last_event = elapsed;
                 }
-                events.chain = events.chain.map(|chain| chain.extend(data, &Ring));
+                let chain = events.chain.ok_or(Error::StartMissing)?;
+                events.chain = Some(chain.extend(data, &Ring));
             } else if let Some((name, value)) = comment(line) {
                 match name {
                     START_COMMENT => events.begin(value, &self.boot)?,
@@ -171,22 +173,34 @@ impl Reply {
         Ok(())
     }
 
-    /// Reads what is left and judges the answer.
-    ///
-    /// # Errors
-    /// As [`Reply::chunk`]. That an answer is not accepted is no error but its verdict.
-    pub async fn finish(mut self) -> Result<Answer, Error> {
-        while self.chunk().await?.is_some() {}
-        self.judge()
+    /// Notes that nothing more is to come, or was waited for.
+    pub(crate) fn end(&mut self) {
+        self.timings.complete = self.sent.elapsed();
     }
 
-    /// Judges what has arrived, whether or not it is complete: what a client does that was cut off.
+    /// The token under which the enclave keeps the opening, where the receipt came without it: one too
+    /// long for a header.
+    pub(crate) fn token_of_opening(&self) -> Option<&str> {
+        let is_due = self.parts.receipt.is_some() && self.parts.opening.is_none();
+        self.parts.token.as_deref().filter(|_| is_due)
+    }
+
+    /// Takes the opening from what the enclave keeps of this answer.
+    pub(crate) fn supply(&mut self, kept: Kept) -> Result<(), Error> {
+        if self.parts.receipt.as_ref() != Some(&kept.receipt) {
+            let problem = "not the one that came with the answer".into();
+            return Err(Error::Malformed { what: "kept receipt", problem });
+        }
+        self.parts.opening = Some(kept.opening);
+        Ok(())
+    }
+
+    /// Judges what has arrived, whether or not it is complete.
     ///
     /// # Errors
     /// [`Error::OtherExchange`] where the answer is accepted, but to something else than was sent; or
     /// [`Error::Clock`].
-    pub fn judge(mut self) -> Result<Answer, Error> {
-        self.timings.complete = self.sent.elapsed();
+    pub(crate) fn judge(mut self) -> Result<Answer, Error> {
         if self.timings.first_event == Duration::ZERO {
             self.timings.first_event = self.timings.complete;
         }

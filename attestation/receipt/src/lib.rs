@@ -11,7 +11,8 @@
 //! - [`commitment`], [`Opening`]: salted commitments to request, response and execution.
 //! - [`stream`]: the hash chain over a streamed answer and its signed heads.
 //! - [`Leaf`], [`records`]: what enters the transparency log.
-//! - [`AttestationDocument`]: what an enclave presents of itself to a client.
+//! - [`AttestationDocument`]: what an enclave presents of itself to a client; [`ReceiptDocument`]: what it
+//!   keeps of an answer.
 #![cfg_attr(
     not(test),
     deny(
@@ -44,7 +45,7 @@ pub mod stream;
 
 pub use checkpoint::CheckpointRef;
 pub use commitment::{ExecutionOpening, Opening, RequestOpening, ResponseOpening};
-pub use document::{AttestationDocument, AttestedStatement, ChallengeAnswer};
+pub use document::{AttestationDocument, AttestedStatement, ChallengeAnswer, ReceiptDocument};
 pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, PayloadType, ReceiptKey, pae};
 pub use error::Error;
 pub use execution::{ExecutionRecord, Usage};

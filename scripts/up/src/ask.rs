@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
-use vouchsafe_bundle::{Bundle, Policy};
+use vouchsafe_bundle::{Bundle, Policy, VerifiedBoot};
 use vouchsafe_client::{Client, Options, Request};
 use vouchsafe_receipt::ExecutionRecord;
 use vouchsafe_receipt::stream::data_payloads;
@@ -33,6 +33,8 @@ pub(crate) struct Asked {
     pub(crate) response: Vec<u8>,
     /// Retrieves the receipt and its proof later.
     pub(crate) token: Option<String>,
+    /// The enclave that answered.
+    pub(crate) boot: Arc<VerifiedBoot>,
     /// From sending the request to the first text.
     pub(crate) first_token: Duration,
     pub(crate) completion_tokens: u64,
@@ -86,10 +88,9 @@ pub(crate) async fn stream(
     let request = Request::post_json("/v1/chat/completions", body.to_string());
     let mut reply = session.client.send(&request).await?;
     if !reply.is_stream() {
-        let answer = reply.finish().await?;
+        let (answer, _) = session.client.finish(reply).await?;
         bail!("the enclave refused ({}): {}", answer.status, String::from_utf8_lossy(&answer.response));
     }
-    let boot = Arc::clone(reply.boot());
     let mut lines = Vec::new();
     while let Some(chunk) = reply.chunk().await? {
         lines.extend_from_slice(&chunk);
@@ -99,7 +100,7 @@ pub(crate) async fn stream(
             on_text(&text);
         }
     }
-    let answer = reply.judge()?;
+    let (answer, boot) = session.client.judge(reply).await?;
     let bundle = answer.bundle(&boot).context("the answer came without receipt")?;
     let record = answer.opening.as_ref().and_then(|opening| opening.execution.as_ref());
     let record: Option<ExecutionRecord> =
@@ -114,6 +115,7 @@ pub(crate) async fn stream(
         request: answer.request.to_vec(),
         response: answer.response.to_vec(),
         token: answer.token.clone(),
+        boot,
         first_token: timings.first_event,
         completion_tokens,
         tokens_per_second,
@@ -122,16 +124,10 @@ pub(crate) async fn stream(
 }
 
 /// Waits until the receipt that `token` retrieves has settled, and gives the proof.
-pub(crate) async fn proof(session: &Session, token: &str) -> Result<TlogProof> {
+pub(crate) async fn proof(session: &Session, token: &str, boot: &VerifiedBoot) -> Result<TlogProof> {
     loop {
-        let reply = session.client.send(&Request::get(&format!("/v1/receipts/{token}"))).await?;
-        let answer = reply.finish().await?;
-        if answer.status.as_u16() != 200 {
-            bail!("no receipt ({}): {}", answer.status, String::from_utf8_lossy(&answer.response));
-        }
-        let json: Value = serde_json::from_slice(&answer.response).context("the receipt's text")?;
-        if let Some(text) = json["proof"].as_str() {
-            return TlogProof::parse(text.as_bytes()).context("the proof");
+        if let Some(proof) = session.client.kept(token, boot).await?.proof {
+            return Ok(proof);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -97,7 +97,7 @@ async fn wait_for_proof(session: &ask::Session, asked: &mut Asked) -> Result<Dur
     show::heading("Settle: the receipt becomes public, the content does not");
     let token = asked.token.as_deref().context("the answer came without a token")?;
     let answered = Instant::now();
-    let proof = tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(session, token))
+    let proof = tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(session, token, &asked.boot))
         .await
         .context("the receipt did not settle in time")??;
     let gap = answered.elapsed();

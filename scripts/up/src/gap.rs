@@ -18,7 +18,7 @@ pub(crate) async fn run(started: Started, count: u32) -> Result<()> {
         let asked = ask::stream(&session, model, "What is a receipt?", |_| {}).await?;
         let token = asked.token.as_deref().context("the answer came without a token")?;
         let answered = Instant::now();
-        match tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(&session, token)).await {
+        match tokio::time::timeout(SETTLED_TIMEOUT, ask::proof(&session, token, &asked.boot)).await {
             Ok(proof) => drop(proof?),
             Err(_) => unsettled += 1,
         }

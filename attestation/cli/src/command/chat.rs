@@ -100,9 +100,8 @@ impl Chat {
         let body = json!({"model": self.model, "messages": self.messages, "stream": true});
         let request = Request::post_json("/v1/chat/completions", body.to_string());
         let mut reply = self.client.send(&request).await?;
-        let boot = Arc::clone(reply.boot());
         if !reply.is_stream() {
-            let answer = reply.finish().await?;
+            let (answer, _) = self.client.finish(reply).await?;
             self.messages.pop();
             anstream::eprintln!("{RED}refused{RED:#}  {}", clean(&refusal(&answer)));
             return Ok(true);
@@ -123,8 +122,7 @@ impl Chat {
             }
         };
         show("\n")?;
-        let judged = reply.judge().map_err(Failure::from)?;
-        let (answer, boot) = self.client.settle_epoch(judged, boot).await?;
+        let (answer, boot) = self.client.judge(reply).await?;
         let accepted = broke.is_none() && answer.is_accepted();
         if accepted {
             self.messages.push(json!({"role": "assistant", "content": said}));

@@ -8,13 +8,14 @@
 //!
 //! - `incoming` reads requests and refuses what a web page of somebody else's could send;
 //! - `held` holds back the end of a stream;
-//! - `save` writes bundles;
+//! - `save` writes bundles, `settle` completes them with the log's proofs;
 //! - `failure` puts failures into OpenAI's shape.
 
 mod failure;
 mod held;
 mod incoming;
 mod save;
+mod settle;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -81,14 +82,17 @@ pub struct Proxy {
     client: Arc<Client>,
     receipts: Option<PathBuf>,
     saved: AtomicU64,
+    /// Places for answers whose proofs are awaited.
+    awaited: Arc<Semaphore>,
     observer: Observer,
 }
 
 impl Proxy {
     /// An endpoint that keeps the bundle of every answer, with request and response beside it, in the
-    /// folder `receipts` if given.
+    /// folder `receipts` if given. A receipt that settles later has its proof added to its bundle.
     pub fn new(client: Arc<Client>, receipts: Option<PathBuf>, observer: Observer) -> Self {
-        Self { client, receipts, saved: AtomicU64::new(0), observer }
+        let awaited = Arc::new(Semaphore::new(settle::AWAITED_MAX));
+        Self { client, receipts, saved: AtomicU64::new(0), awaited, observer }
     }
 
     /// Serves until dropped.
@@ -154,10 +158,8 @@ impl Proxy {
         if reply.is_stream() {
             return Ok(self.stream(reply, path));
         }
-        let boot = Arc::clone(reply.boot());
         let mut headers = passed_headers(&reply);
-        let answer = reply.finish().await?;
-        let (answer, boot) = self.client.settle_epoch(answer, boot).await?;
+        let (answer, boot) = self.client.finish(reply).await?;
         // Refusals before admission get no receipt; a good answer always has one.
         match &answer.verdict {
             None if due && answer.status.is_success() => return Err(Failure::receipt_missing()),
@@ -212,12 +214,8 @@ impl Proxy {
         result: Result<(), Failure>,
         path: &str,
     ) -> Result<&'static str, Failure> {
-        let (status, boot) = (reply.status, Arc::clone(reply.boot()));
-        let judged = match reply.judge() {
-            Ok(answer) => self.client.settle_epoch(answer, boot).await,
-            Err(error) => Err(error),
-        };
-        let (answer, boot) = match judged {
+        let status = reply.status;
+        let (answer, boot) = match self.client.judge(reply).await {
             Ok(judged) => judged,
             Err(error) => {
                 // The first failure is the cause.
@@ -241,7 +239,7 @@ impl Proxy {
     }
 
     /// Keeps the bundle and reports an answer that was passed on.
-    async fn conclude(&self, path: &str, answer: &Answer, boot: &VerifiedBoot) {
+    async fn conclude(&self, path: &str, answer: &Answer, boot: &Arc<VerifiedBoot>) {
         let (bundle, code) = match self.keep(answer, boot).await {
             Ok(bundle) => (bundle, None),
             Err(error) => (None, Some(format!("bundle_not_saved: {error}"))),
@@ -251,12 +249,24 @@ impl Proxy {
     }
 
     /// Keeps the bundle of whatever was signed, where bundles are kept.
-    async fn keep(&self, answer: &Answer, boot: &VerifiedBoot) -> std::io::Result<Option<PathBuf>> {
+    async fn keep(&self, answer: &Answer, boot: &Arc<VerifiedBoot>) -> std::io::Result<Option<PathBuf>> {
         let Some(folder) = self.receipts.as_ref().filter(|_| answer.verdict.is_some()) else {
             return Ok(None);
         };
         let number = self.saved.fetch_add(1, Ordering::Relaxed);
-        save::save(folder.clone(), number, answer, boot).await.map(Some)
+        let path = save::save(folder.clone(), number, answer, boot).await?;
+        if settle::is_due(answer)
+            && let Ok(place) = Arc::clone(&self.awaited).try_acquire_owned()
+        {
+            let (client, bundle, boot) = (Arc::clone(&self.client), path.clone(), Arc::clone(boot));
+            // Waiting holds no bodies.
+            let answer = Answer { request: Bytes::new(), response: Bytes::new(), ..answer.clone() };
+            tokio::spawn(async move {
+                settle::complete(client, bundle, answer, boot).await;
+                drop(place);
+            });
+        }
+        Ok(Some(path))
     }
 
     fn tell(&self, served: Served) {

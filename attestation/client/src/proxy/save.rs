@@ -47,6 +47,11 @@ pub(super) async fn save(
     tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
 }
 
+/// Puts other bytes in a file's place.
+pub(super) async fn replace(path: PathBuf, bytes: Vec<u8>) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await.map_err(io::Error::other)?
+}
+
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".part");

@@ -51,13 +51,14 @@ async fn an_honest_answer_is_accepted_here_and_its_bundle_elsewhere() {
 #[tokio::test]
 async fn a_stream_arrives_piece_by_piece_as_it_was_sent() {
     let enclave = Enclave::honest().await;
-    let mut reply = enclave.client().send(&stream()).await.unwrap();
+    let client = enclave.client();
+    let mut reply = client.send(&stream()).await.unwrap();
     assert!(reply.is_stream());
     let mut received = Vec::new();
     while let Some(chunk) = reply.chunk().await.unwrap() {
         received.extend_from_slice(&chunk);
     }
-    let answer = reply.judge().unwrap();
+    let (answer, _) = client.judge(reply).await.unwrap();
     assert_eq!(answer.response, received);
     let events: Vec<_> = data_payloads(&received).collect();
     assert_eq!(events.len(), WORDS.len() + 1);
@@ -111,7 +112,8 @@ async fn an_event_that_was_not_signed_stops_the_stream_at_the_next_head() {
 #[tokio::test]
 async fn a_stream_that_was_cut_proves_what_came_before_its_last_head() {
     let enclave = Enclave::start(Some(Fault::Cut)).await;
-    let mut reply = enclave.client().send(&stream()).await.unwrap();
+    let client = enclave.client();
+    let mut reply = client.send(&stream()).await.unwrap();
     let error = loop {
         match reply.chunk().await {
             Ok(Some(_)) => {}
@@ -120,8 +122,7 @@ async fn a_stream_that_was_cut_proves_what_came_before_its_last_head() {
         }
     };
     assert_eq!(error.code(), "connection_failed", "{error}");
-    let boot = std::sync::Arc::clone(reply.boot());
-    let answer = reply.judge().unwrap();
+    let (answer, boot) = client.judge(reply).await.unwrap();
     assert!(answer.receipt.is_none());
     let records = answer.stream.as_ref().unwrap();
     assert!(records.head.is_some());
@@ -137,6 +138,35 @@ async fn a_stream_that_was_cut_proves_what_came_before_its_last_head() {
 async fn a_stream_without_receipt_is_no_complete_answer() {
     let answer = asked(Fault::NoReceiptInStream, &stream()).await.unwrap();
     assert!(answer.receipt.is_none() && !answer.is_accepted());
+}
+
+#[tokio::test]
+async fn an_opening_too_long_for_a_header_is_fetched_by_the_token() {
+    let enclave = Enclave::start(Some(Fault::OpeningKept)).await;
+    let (answer, boot) = enclave.client().ask(&plain()).await.unwrap();
+    assert!(answer.is_accepted(), "{}", answer.verdict.unwrap().to_json());
+    verifies_elsewhere(&answer.bundle(&boot).unwrap(), &answer);
+
+    for (fault, code) in
+        [(Fault::OpeningOfAnother, "receipt_malformed"), (Fault::OpeningNowhere, "receipt_not_kept")]
+    {
+        let error = asked(fault, &plain()).await.unwrap_err();
+        assert_eq!(error.code(), code, "{fault:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_before_the_signed_start_is_not_passed_on() {
+    let enclave = Enclave::start(Some(Fault::NoStart)).await;
+    let mut reply = enclave.client().send(&stream()).await.unwrap();
+    let error = loop {
+        match reply.chunk().await {
+            Ok(Some(chunk)) => assert!(data_payloads(&chunk).next().is_none(), "an event was passed on"),
+            Ok(None) => panic!("the stream was taken for complete"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), "stream_start_missing", "{error}");
 }
 
 #[tokio::test]
@@ -159,12 +189,10 @@ async fn an_answer_whose_enclave_is_gone_is_not_judged_by_another() {
     let (client, address) = (first.client(), first.address);
     client.attest().await.unwrap();
     first.boot().next_epoch();
-    let reply = client.send(&plain()).await.unwrap();
-    let boot = std::sync::Arc::clone(reply.boot());
-    let answer = reply.finish().await.unwrap();
-    assert_eq!(code(&answer), Some("epoch_mismatch"));
+    let mut reply = client.send(&plain()).await.unwrap();
+    while reply.chunk().await.unwrap().is_some() {}
     drop(first);
     let _second = Enclave::start_at(address, None).await;
-    let error = client.settle_epoch(answer, boot).await.map(drop).unwrap_err();
+    let error = client.judge(reply).await.map(drop).unwrap_err();
     assert_eq!(error.code(), "enclave_gone");
 }

@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use vouchsafe_client::{Client, Options};
-use vouchsafe_receipt::stream::{Head, NONCE_NAME, OPENING_NAME, RECEIPT_NAME};
-use vouchsafe_receipt::{AttestationDocument, RequestOpening, ResponseOpening};
+use vouchsafe_receipt::stream::{Head, NONCE_NAME, OPENING_NAME, RECEIPT_NAME, TOKEN_NAME};
+use vouchsafe_receipt::{AttestationDocument, ReceiptDocument, RequestOpening, ResponseOpening};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Hex, from_hex, to_base64url};
 
@@ -58,11 +58,21 @@ pub(crate) enum Fault {
     NoReceiptInStream,
     /// A refusal, as before admission.
     Refused,
+    /// The stream's signed start is left out.
+    NoStart,
+    /// No fault: the opening is left for the token.
+    OpeningKept,
+    /// What the token retrieves is of another answer.
+    OpeningOfAnother,
+    /// The opening is left for the token, which retrieves nothing.
+    OpeningNowhere,
 }
 
 /// The events of every stream, before the last.
 pub(crate) const WORDS: [&str; 5] = ["To", " be", ",", " or", " not"];
 const HEAD_EVERY: usize = 2;
+/// The token of every answer.
+const TOKEN: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY";
 
 pub(crate) struct Enclave {
     pub(crate) address: SocketAddr,
@@ -75,6 +85,7 @@ struct Shared {
     boot: Boot,
     fault: Option<Fault>,
     replayed: Mutex<Option<AttestationDocument>>,
+    kept: Mutex<Option<ReceiptDocument>>,
     attestations: AtomicUsize,
     requests: AtomicUsize,
 }
@@ -111,6 +122,7 @@ impl Enclave {
             boot: Boot::new(&attested),
             fault,
             replayed: Mutex::default(),
+            kept: Mutex::default(),
             attestations: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         });
@@ -191,6 +203,9 @@ impl Shared {
             return self.attest(&request);
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
+        if request.uri().path() == format!("/v1/receipts/{TOKEN}") {
+            return self.kept();
+        }
         if request.method() == Method::GET {
             return Response::new(full(r#"{"object":"list","data":[{"id":"m"}]}"#));
         }
@@ -251,9 +266,30 @@ impl Shared {
         }
         if !self.is(Fault::NoReceipt) {
             insert(headers, RECEIPT_NAME, &receipt.to_json());
-            insert(headers, OPENING_NAME, &json(&opening));
+            let kept = [Fault::OpeningKept, Fault::OpeningOfAnother, Fault::OpeningNowhere];
+            if self.fault.is_some_and(|fault| kept.contains(&fault)) {
+                headers.insert(TOKEN_NAME, HeaderValue::from_static(TOKEN));
+                *self.kept.lock().unwrap() = Some(ReceiptDocument::new(receipt, opening));
+            } else {
+                insert(headers, OPENING_NAME, &json(&opening));
+            }
         }
         response
+    }
+
+    fn kept(&self) -> Response<Body> {
+        let kept = self.kept.lock().unwrap().clone().filter(|_| !self.is(Fault::OpeningNowhere));
+        let Some(mut document) = kept else {
+            let mut nothing = Response::new(full("{}"));
+            *nothing.status_mut() = StatusCode::NOT_FOUND;
+            return nothing;
+        };
+        if self.is(Fault::OpeningOfAnother) {
+            let request = document.opening.request.clone().unwrap();
+            let response = document.opening.response.clone().unwrap();
+            (document.receipt, document.opening) = self.boot.receipt(request, b"other", response, b"other");
+        }
+        Response::new(full(document.to_json()))
     }
 
     fn stream(&self, request: RequestOpening, body: &[u8]) -> Response<Body> {
@@ -262,6 +298,9 @@ impl Shared {
         let mut chain = Head::begin(&start, &Ring);
         let comment = |name: &str, value: &[u8]| format!(": {name} {}\n\n", to_base64url(value));
         let mut pieces = vec![comment("vouchsafe-stream-start", &start.to_json())];
+        if self.is(Fault::NoStart) {
+            pieces.clear();
+        }
         let events = WORDS.map(|word| format!(r#"{{"choices":[{{"delta":{{"content":"{word}"}}}}]}}"#));
         let mut is_cut = false;
         for (index, event) in events.iter().map(String::as_str).chain(["[DONE]"]).enumerate() {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use vouchsafe_receipt::stream::{HEAD_EVENTS_MAX, Head, StreamHead, StreamStart};
 use vouchsafe_receipt::{
-    Assurance, Envelope, ExecutionOpening, ExecutionRecord, Opening, PayloadType, ReceiptPayload,
-    RequestOpening, ResponseOpening,
+    Assurance, Envelope, ExecutionOpening, ExecutionRecord, Opening, PayloadType, ReceiptDocument,
+    ReceiptPayload, RequestOpening, ResponseOpening,
 };
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Hex, to_base64url};
@@ -103,14 +102,6 @@ impl From<IssueError> for NotAdmitted {
     fn from(error: IssueError) -> Self {
         Self::Issue(error)
     }
-}
-
-/// The document behind a token.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u64,
-    receipt: &'a Envelope,
-    opening: &'a Opening,
 }
 
 impl Issuer {
@@ -268,9 +259,8 @@ impl Pending {
         let opening =
             Opening { response: Some(response), execution: Some(execution), ..self.request_opening() };
         let Signed { envelope, proof } = issuer.sign_receipt(draft, |envelope, leaf| {
-            let document = Document { version: OPENING_VERSION, receipt: envelope, opening: &opening };
-            let document = serde_json::to_vec(&document).unwrap_or_default();
-            issuer.store.fill(&self.token, document.into(), leaf);
+            let document = ReceiptDocument::new(envelope.clone(), opening.clone());
+            issuer.store.fill(&self.token, document.to_json().into(), leaf);
         })?;
         let patience = issuer.settlement.as_ref().map(|settlement| settlement.patience());
         let until = patience.and_then(|patience| Instant::now().checked_add(patience));

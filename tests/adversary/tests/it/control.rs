@@ -153,11 +153,12 @@ async fn a_drain_within_a_stream_lets_it_end_with_its_receipt() {
     let body =
         r#"{"stream":true,"max_tokens":48,"messages":[{"role":"user","content":"What is attestation?"}]}"#;
     let request = Request::post_json("/v1/chat/completions", with_model(body, "vouchsafe-demo"));
-    let mut reply = client(&host).send(&request).await.unwrap();
+    let asking = client(&host);
+    let mut reply = asking.send(&request).await.unwrap();
     assert!(reply.chunk().await.unwrap().is_some());
     control.send(HostMessage::Drain {}).await;
     assert!(control.health().await.draining);
-    let answer = reply.finish().await.unwrap();
+    let (answer, _) = asking.finish(reply).await.unwrap();
     assert!(answer.is_accepted(), "{:?}", answer.verdict.map(|verdict| verdict.to_json()));
     assert!(not_proved(answer.verdict.as_ref().unwrap()).contains(&"operator_uptime"));
     assert!(client(&host).ask(&question()).await.is_err(), "no further session is served");

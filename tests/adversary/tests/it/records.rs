@@ -219,7 +219,8 @@ async fn a_cut_stream_proves_its_beginning_and_says_that_it_was_cut() {
             _ => Action::Send(record.bytes),
         })
         .await;
-    let mut reply = client(host.address).send(&stream(&long)).await.unwrap();
+    let client = client(host.address);
+    let mut reply = client.send(&stream(&long)).await.unwrap();
     let error = loop {
         match reply.chunk().await {
             // The host is told where a head is, which it can't see by itself.
@@ -233,7 +234,7 @@ async fn a_cut_stream_proves_its_beginning_and_says_that_it_was_cut() {
         }
     };
     assert_eq!(error.code(), "connection_failed", "{error}");
-    let answer = reply.judge().unwrap();
+    let (answer, _) = client.judge(reply).await.unwrap();
     assert!(!answer.is_accepted(), "a beginning is no answer");
     let verdict = answer.verdict.unwrap();
     assert!(verdict.is_accepted(), "what arrived is proved: {}", verdict.to_json());
