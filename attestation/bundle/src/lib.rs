@@ -23,6 +23,7 @@
 
 mod appraise;
 mod bundle;
+mod chain;
 mod codes;
 mod error;
 pub mod policy;
@@ -34,6 +35,7 @@ pub use appraise::{
     verify_bundle_json,
 };
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords, parse_tdx_collateral};
+pub use chain::snp_endorsements;
 pub use error::Error;
 pub use policy::Policy;
 pub use session::VerifiedBoot;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::{demo, fuzz, setup, tidy, tools};
+use crate::{demo, fuzz, setup, tidy, tools, web};
 
 /// The version of cargo-deny that checks licences, sources and advisories.
 const CARGO_DENY: &str = "0.20.2";
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order of what fails fastest. Tests come last and print their own summary.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", format),
     ("tidy", tidy::run),
     ("clippy", clippy),
@@ -31,6 +31,7 @@ const STEPS: [Step; 9] = [
     ("programs", programs),
     ("deny", deny),
     ("fuzz", fuzz::check),
+    ("web", web::check),
     ("tests", tests),
 ];
 
@@ -53,7 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Workspaces of their own, for reasons that stand in their manifests.
-const SATELLITES: [&str; 2] = ["tests/fuzz/Cargo.toml", "attestation/verifier/bench/Cargo.toml"];
+const SATELLITES: [&str; 3] =
+    ["tests/fuzz/Cargo.toml", "attestation/verifier/bench/Cargo.toml", "attestation/web/pack/Cargo.toml"];
 
 fn format() -> Result<()> {
     tools::succeed(&mut tools::cargo(["fmt", "--all", "--check"]))?;
@@ -83,10 +85,7 @@ fn docs() -> Result<()> {
 
 /// The verifying crates must build where there is no operating system, and their size is shown.
 fn wasm() -> Result<()> {
-    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
-    if !installed.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).lines().any(|line| line == WASM)) {
-        tools::succeed(Command::new("rustup").args(["target", "add", WASM]))?;
-    }
+    tools::add_target(WASM)?;
     for package in ["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-bundle"] {
         let mut command =
             tools::cargo(["build", "--release", "--locked", "--target", WASM, "--package", package]);

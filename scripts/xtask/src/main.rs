@@ -4,6 +4,7 @@
 //! so that the first command a newcomer types compiles quickly.
 
 mod bench;
+mod browser;
 mod check;
 mod demo;
 mod firmware;
@@ -11,6 +12,7 @@ mod fuzz;
 mod setup;
 mod tidy;
 mod tools;
+mod web;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Fuzz the parsers of hostile input; the corpus grows from sitting to sitting.
     Fuzz(fuzz::Arguments),
+    /// Build the verifier for browsers and Node: an npm package and one page, under `target/web`.
+    Web(web::Arguments),
     /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
     Bench,
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run().map(|_| ()),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Web(arguments) => web::run(&arguments),
         Command::Bench => bench::run(),
     };
     match result {

@@ -55,6 +55,15 @@ fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
+/// Has rustup install a target of the toolchain in use, unless it is there.
+pub(crate) fn add_target(target: &str) -> Result<()> {
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    if installed.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).lines().any(|line| line == target)) {
+        return Ok(());
+    }
+    succeed(Command::new("rustup").args(["target", "add", target]))
+}
+
 /// Builds the programs that users run, in release mode.
 pub(crate) fn build_programs(packages: &[&str]) -> Result<()> {
     let mut arguments = vec!["build", "--release", "--bins"];

@@ -96,7 +96,7 @@ fn curl_gets_answers_whose_bundles_verify_and_tampered_ones_do_not() {
     loop {
         let (exit, verdict) = verify(&up, &bundle, &beside(&bundle, "response.json"));
         if exit == Some(0) {
-            assert_eq!(verdict["assurance"], "attested", "{verdict:#}");
+            assert_eq!(verdict["assurance"], "settled", "{verdict:#}");
             break;
         }
         assert_eq!((exit, &verdict["code"]), (Some(20), &"proof_pending".into()), "{verdict:#}");

@@ -90,6 +90,18 @@ fn an_answer_of_another_epoch_asks_for_a_new_attestation() {
     let parts = enclave.plain();
     let answer = Answer { receipt: parts.receipt.as_ref(), ..Answer::default() };
     assert_rejected(&boot.check_answer(&answer, NOW, &Ring), "epoch_mismatch");
+
+    // The epoch that is known may have ended meanwhile. That is found too, and a newer one settles both.
+    let opening = enclave.opening("application/json", 200);
+    let mut payload = enclave.payload(&opening, RESPONSE);
+    let later = UnixSeconds(boot.not_after().0 + 60);
+    payload.unattested_time = later.0;
+    let receipt = enclave.receipt(&payload);
+    let answer = Answer { receipt: Some(&receipt), ..Answer::default() };
+    let verdict = boot.check_answer(&answer, later, &Ring);
+    assert!(!verdict.is_accepted());
+    let codes: Vec<_> = verdict.findings().iter().filter_map(|finding| finding.code).collect();
+    assert!(codes.contains(&"epoch_mismatch") && codes.contains(&"epoch_expired"), "{codes:?}");
 }
 
 #[test]

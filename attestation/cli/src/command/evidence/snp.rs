@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use vouchsafe_bundle::snp_endorsements;
+use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Base64;
-use vouchsafe_verifier::{Endorsements, Evidence, SnpEndorsements};
+use vouchsafe_verifier::{Endorsements, Evidence};
 
 use super::{Common, chain};
 use crate::failure::Failure;
@@ -35,15 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let report = Base64(input::read_evidence(&arguments.report, EVIDENCE_BYTES_MAX)?);
     let vek = arguments.vek.as_deref().map(input::read_certificate).transpose()?;
     let crl = arguments.crl.as_deref().map(input::read_crl).transpose()?;
-    let chain = match (&arguments.chain, &vek) {
-        (Some(folder), Some(vek)) => chain::find(folder, vek)?,
-        _ => chain::Chain::default(),
-    };
-    let endorsements = Endorsements::SevSnp(SnpEndorsements {
-        vek: vek.map(Base64),
-        intermediate: chain.intermediate.map(Base64),
-        root: chain.root.map(Base64),
-        crl: crl.map(Base64),
-    });
+    let certificates = arguments.chain.as_deref().map(chain::read).transpose()?.unwrap_or_default();
+    let endorsements = Endorsements::SevSnp(snp_endorsements(vek, &certificates, crl, &Ring));
     arguments.common.judge(&Evidence::SevSnp { report }, Some(&endorsements), &policy, at)
 }

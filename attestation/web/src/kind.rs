@@ -1,0 +1,170 @@
+//! Telling files apart by their content.
+//!
+//! Only a suggestion where a file goes: whoever parses it afterwards decides what it is.
+
+use serde_json::Value;
+
+/// Bytes that are looked at for an answer's or prompt's first word; documents are parsed whole.
+const JSON_BYTES_MAX: usize = 16 << 20;
+const SNP_REPORT_BYTES: usize = 1184;
+
+/// What a file seems to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A receipt bundle.
+    Bundle,
+    /// A policy.
+    Policy,
+    /// An SEV-SNP attestation report.
+    SnpReport,
+    /// A TDX quote.
+    TdxQuote,
+    /// Intel's collateral as JSON.
+    TdxCollateral,
+    /// An X.509 certificate, DER or PEM.
+    Certificate,
+    /// An X.509 revocation list, DER or PEM.
+    RevocationList,
+    /// A request's body.
+    Request,
+    /// A response's body, or a stream's text.
+    Response,
+    /// An event log: a CCEL area, or dstack's JSON.
+    EventLog,
+    /// None of these.
+    Unknown,
+}
+
+impl Kind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bundle => "bundle",
+            Self::Policy => "policy",
+            Self::SnpReport => "snp_report",
+            Self::TdxQuote => "tdx_quote",
+            Self::TdxCollateral => "tdx_collateral",
+            Self::Certificate => "certificate",
+            Self::RevocationList => "crl",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::EventLog => "event_log",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What these bytes seem to be.
+pub fn of(bytes: &[u8]) -> Kind {
+    let text = bytes.trim_ascii_start();
+    match (text.first(), bytes) {
+        (Some(b'{'), _) => of_object(text),
+        (Some(b'['), _) if names(text, &["imr", "digest"]) => Kind::EventLog,
+        (Some(b'-'), _) => of_pem(text),
+        (Some(b':' | b'd' | b'e'), _) if is_event_stream(text) => Kind::Response,
+        (_, [2..=5, 0, 0, 0, ..]) if bytes.len() == SNP_REPORT_BYTES => Kind::SnpReport,
+        // Version 4 or 5, ECDSA-256, TEE type TDX.
+        (_, [4 | 5, 0, 2, 0, 0x81, 0, 0, 0, ..]) => Kind::TdxQuote,
+        (_, [0x30, 0x80..=0x84, ..]) => of_der(bytes),
+        // The Spec ID event that begins a TCG log: PCR 0, EV_NO_ACTION.
+        (_, [1, 0, 0, 0, 3, 0, 0, 0, ..] | [0, 0, 0, 0, 3, 0, 0, 0, ..]) => Kind::EventLog,
+        _ => Kind::Unknown,
+    }
+}
+
+fn of_object(text: &[u8]) -> Kind {
+    // What is too long for any document is a body.
+    let value: Option<Value> =
+        if text.len() > JSON_BYTES_MAX { None } else { serde_json::from_slice(text).ok() };
+    let Some(Value::Object(fields)) = value else {
+        // Broken documents go where they seem to belong, and are refused there by name.
+        return if names(text, &["boot", "epoch"]) { Kind::Bundle } else { Kind::Unknown };
+    };
+    let has = |names: &[&str]| names.iter().all(|name| fields.contains_key(*name));
+    if has(&["boot", "epoch"]) {
+        Kind::Bundle
+    } else if has(&["purpose", "trust"]) {
+        Kind::Policy
+    } else if has(&["tcb_info"]) {
+        Kind::TdxCollateral
+    } else if has(&["messages"]) || has(&["prompt"]) || has(&["input"]) {
+        Kind::Request
+    } else if has(&["choices"]) || has(&["object"]) || has(&["error"]) {
+        Kind::Response
+    } else {
+        Kind::Unknown
+    }
+}
+
+/// Whether the beginning of a text holds all these words in quotes.
+fn names(text: &[u8], words: &[&str]) -> bool {
+    let beginning = String::from_utf8_lossy(text.get(..text.len().min(1 << 16)).unwrap_or_default());
+    words.iter().all(|word| beginning.contains(&format!("\"{word}\"")))
+}
+
+fn of_pem(text: &[u8]) -> Kind {
+    if text.starts_with(b"-----BEGIN CERTIFICATE-----") {
+        Kind::Certificate
+    } else if text.starts_with(b"-----BEGIN X509 CRL-----") {
+        Kind::RevocationList
+    } else {
+        Kind::Unknown
+    }
+}
+
+fn is_event_stream(text: &[u8]) -> bool {
+    [b": ".as_slice(), b"data:", b"event:"].iter().any(|begin| text.starts_with(begin))
+}
+
+/// A certificate's first element is its explicitly tagged version, a revocation list's an integer.
+fn of_der(bytes: &[u8]) -> Kind {
+    let inner = header(bytes).and_then(header);
+    match inner {
+        Some([0xa0, ..]) => Kind::Certificate,
+        Some([0x02, ..]) => Kind::RevocationList,
+        _ => Kind::Unknown,
+    }
+}
+
+/// What follows a SEQUENCE's header.
+fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let [0x30, length, rest @ ..] = bytes else { return None };
+    let long = usize::from(length.checked_sub(0x80).unwrap_or(0));
+    rest.get(long..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart_by_content() {
+        let report = [[5, 0, 0, 0].as_slice(), &[0; SNP_REPORT_BYTES - 4]].concat();
+        let mut short = report.clone();
+        short.pop();
+        let cases: [(&[u8], Kind); 16] = [
+            (br#"{"version":1,"boot":{},"epoch":{}}"#, Kind::Bundle),
+            (br#"{"version":1,"boot":{},"epoch":{},"#, Kind::Bundle),
+            (br#" {"purpose":"production","trust":{}}"#, Kind::Policy),
+            (br#"{"tcb_info":"","qe_identity":""}"#, Kind::TdxCollateral),
+            (br#"{"model":"m","messages":[]}"#, Kind::Request),
+            (br#"{"object":"chat.completion","choices":[]}"#, Kind::Response),
+            (b": vouchsafe-stream-start x\n\ndata: {}\n", Kind::Response),
+            (b"data: {}\n", Kind::Response),
+            (br#"[{"imr":0,"digest":"00"}]"#, Kind::EventLog),
+            (&report, Kind::SnpReport),
+            (&short, Kind::Unknown),
+            (&[4, 0, 2, 0, 0x81, 0, 0, 0, 9], Kind::TdxQuote),
+            (&[0x30, 0x82, 1, 0, 0x30, 0x82, 1, 0, 0xa0, 3], Kind::Certificate),
+            (&[0x30, 0x82, 1, 0, 0x30, 0x82, 1, 0, 0x02, 1], Kind::RevocationList),
+            (b"-----BEGIN CERTIFICATE-----\n", Kind::Certificate),
+            (b"\x89PNG\r\n", Kind::Unknown),
+        ];
+        for (bytes, kind) in cases {
+            assert_eq!(of(bytes), kind, "{:?}", String::from_utf8_lossy(bytes));
+        }
+        assert_eq!(of(b""), Kind::Unknown);
+        assert_eq!(of(&[0x30]), Kind::Unknown);
+        assert_eq!(of(&[0x30, 0x84]), Kind::Unknown);
+    }
+}
