@@ -23,7 +23,7 @@ pub struct Limits {
 #[non_exhaustive]
 pub enum JsonError {
     /// The document is longer than the limit.
-    #[error("JSON document of {len} bytes exceeds the limit of {max}")]
+    #[error("JSON document exceeds the limit of {max} bytes")]
     TooLong {
         /// Length of the document, in bytes.
         len: usize,

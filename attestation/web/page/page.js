@@ -88,6 +88,7 @@ function now() {
 
 function judge(problem) {
   const status = $("status");
+  status.className = "";
   status.textContent = typeof problem === "string" ? problem : "";
   showFiles();
   const subjects = files.filter((file) => SUBJECTS.includes(file.kind));
@@ -122,6 +123,9 @@ function judge(problem) {
   result.hidden = false;
   $("save").addEventListener("click", save);
   $("print").addEventListener("click", () => print());
+  if (status.textContent) return;
+  // Said to those who listen; the headline shows it.
+  status.className = "said";
   status.textContent = TEXTS[`verdict_${verdict.verdict}`];
 }
 

@@ -37,13 +37,14 @@ function resultView(verdict, parts) {
     simulated,
     headline,
     momentsView(verdict, parts.isRaw),
+    notProvedView(verdict.not_proved),
     chainView(verdict, parts),
     parts.isRaw ? null : contentView(verdict),
     element(
-      "div",
-      { class: "columns" },
-      statementsView("not_proved_title", verdict.not_proved, "not-proved"),
-      statementsView("proved_title", verdict.proved, "proved-list"),
+      "section",
+      { class: "statements proved-list" },
+      element("h2", {}, TEXTS.proved_title),
+      statementsView(verdict.proved),
     ),
     element(
       "p",
@@ -211,15 +212,30 @@ function contentView(verdict) {
   );
 }
 
-function statementsView(title, statements, name) {
+/** What stays open whatever was checked comes first; the rules that a policy ignores follow, folded. */
+function notProvedView(statements) {
+  const isIgnored = (statement) => statement.code.startsWith("ignored:");
+  const ignored = statements.filter(isIgnored);
   return element(
     "section",
-    { class: name },
-    element("h2", {}, TEXTS[title]),
-    element(
-      "ul",
-      {},
-      statements.map((statement) => element("li", {}, element("code", {}, statement.code), " ", statement.text)),
-    ),
+    { class: "statements not-proved" },
+    element("h2", {}, TEXTS.not_proved_title),
+    statementsView(statements.filter((statement) => !isIgnored(statement))),
+    ignored.length > 0
+      ? element(
+          "details",
+          {},
+          element("summary", {}, `${TEXTS.ignored_rules} (${ignored.length})`),
+          statementsView(ignored),
+        )
+      : null,
+  );
+}
+
+function statementsView(statements) {
+  return element(
+    "ul",
+    {},
+    statements.map((statement) => element("li", {}, element("code", {}, statement.code), " ", statement.text)),
   );
 }

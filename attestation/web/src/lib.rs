@@ -20,6 +20,6 @@
 )]
 
 #[cfg(target_arch = "wasm32")]
-mod exports;
+pub mod exports;
 pub mod judge;
 pub mod kind;

@@ -154,7 +154,7 @@ test("bundles, good and bad, get the command's verdicts", async (context) => {
     [bad("receipt", (bundle) => (bundle.receipt.payload = flipped(bundle.receipt.payload, 30))), "receipt_signature_invalid"],
     [bad("report", (bundle) => (bundle.boot.evidence.report = flipped(bundle.boot.evidence.report, 0x90))), "snp_report_signature_invalid"],
     [bad("statement", (bundle) => (bundle.boot.statement = flipped(bundle.boot.statement, 40))), undefined],
-    [bad("opening", (bundle) => (bundle.opening.request.nonce = "other")), undefined],
+    [bad("opening", (bundle) => (bundle.opening.execution.record = bundle.opening.execution.record.replace("stop", "halt"))), "execution_mismatch"],
     [bad("proof", (bundle) => (bundle.proof = bundle.proof.replace(/^index \d+/m, "index 1"))), undefined],
     [bad("version", (bundle) => (bundle.version = 2)), undefined],
     [bad("field", (bundle) => (bundle.more = 1)), undefined],

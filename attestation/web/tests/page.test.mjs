@@ -39,6 +39,9 @@ async function open(context, options = {}) {
 
 const drop = (page, ...files) => page.setInputFiles("#pick", files);
 
+/** Waits until the page says something like this beside its result. */
+const says = (page, words) => page.locator("#status", { hasText: words }).waitFor({ state: "attached" });
+
 async function shown(page) {
   await page.waitForSelector("#result:not([hidden])");
   const result = page.locator("#result");
@@ -125,10 +128,7 @@ test("what was tampered with breaks at its link, with its word", async (context)
     ["answer", "response_mismatch", good.bundle, other],
     ["image", "measurement_mismatch", good.bundle, undefined, altered(own, "policy.json", good.policy, (p) => {
       const [reference] = p.measurements.require;
-      for (const kind of ["snp", "tdx"]) {
-        if (reference[kind]?.measurement) reference[kind].measurement = "00".repeat(48);
-      }
-      if (reference.measurement) reference.measurement = "00".repeat(48);
+      reference.digests.measurement = "00".repeat(48);
     })],
   ];
   for (const [link, code, bundle, response, policy] of cases) {
@@ -161,7 +161,7 @@ test("what is no evidence is told so", async (context) => {
   };
   const { page, problems } = await open(context);
   await drop(page, file("picture.png", "\x89PNG\r\n"));
-  assert.match(await page.locator("#status").textContent(), /nothing to judge/);
+  await says(page, /nothing to judge/);
   assert.equal(await page.locator('#files li[data-kind="unknown"]').count(), 1);
   await page.locator("#files button").click();
 
@@ -172,7 +172,7 @@ test("what is no evidence is told so", async (context) => {
   await page.locator("#files button").click();
 
   await drop(page, file("huge.bin", Buffer.alloc(65 << 20)));
-  assert.match(await page.locator("#status").textContent(), /too large/);
+  await says(page, /too large/);
 
   // Pasted text that is no markup stays text.
   await page.click(".paste summary");
