@@ -16,13 +16,8 @@ use wasm_bindgen_cli_support::Bindgen;
 /// The module's name in the package.
 const NAME: &str = "vouchsafe_web";
 /// Policies that the page brings along, by their file names.
-const POLICIES: [&str; 5] = [
-    "production-snp",
-    "production-tdx",
-    "simulated",
-    "evidence-strict",
-    "evidence-crypto-only",
-];
+const POLICIES: [&str; 5] =
+    ["production-snp", "production-tdx", "simulated", "evidence-strict", "evidence-crypto-only"];
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
