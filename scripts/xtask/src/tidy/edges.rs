@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 21] = [
+const ALLOWED: [(&str, &[&str]); 22] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -31,6 +31,7 @@ const ALLOWED: [(&str, &[&str]); 21] = [
         ],
     ),
     ("vouchsafe-measure", &["vouchsafe-verifier"]),
+    ("vouchsafe-policy", &["vouchsafe-bundle", "vouchsafe-verifier"]),
     ("vouchsafe-web", &["vouchsafe-bundle", "vouchsafe-verifier"]),
     ("vouchsafe-witness", &["vouchsafe-translog", "vouchsafe-verifier"]),
     (

@@ -1,0 +1,7 @@
+//! Policies themselves: findings, differences, explanations, cases, the program.
+
+mod cases;
+mod common;
+mod differences;
+mod findings;
+mod program;
