@@ -103,7 +103,7 @@ fn wasm() -> Result<()> {
 
 fn programs() -> Result<()> {
     let mut packages = demo::PROGRAMS.to_vec();
-    packages.extend(["vouchsafe-enclave", "vouchsafe-measure", "vouchsafe-monitor"]);
+    packages.extend(["vouchsafe-enclave", "vouchsafe-measure", "vouchsafe-monitor", "vouchsafe-policy"]);
     tools::build_programs(&packages)
 }
 

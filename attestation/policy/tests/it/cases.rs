@@ -8,7 +8,7 @@ use vouchsafe_policy::cases::{Error, run};
 use crate::common::*;
 
 /// A folder of the vectors; `None` when they are not beside the checkout.
-fn vectors(part: &str) -> Option<PathBuf> {
+pub(crate) fn vectors(part: &str) -> Option<PathBuf> {
     let fixtures =
         std::env::var_os("VOUCHSAFE_FIXTURES").map_or_else(|| root().join("../shared"), PathBuf::from);
     let folder = fixtures.join("vectors").join(part);

@@ -4,4 +4,5 @@ mod cases;
 mod common;
 mod differences;
 mod findings;
+mod monotone;
 mod program;
