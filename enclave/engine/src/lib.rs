@@ -9,10 +9,11 @@
 //! arguments. Everything read from a model file is treated as hostile.
 //!
 //! # Reproducibility
-//! A request's tokens are determined by the weights, the prompt, the parameters, the seed, the engine's
-//! version, [`EngineOptions::prefill_chunk`] and [`Arithmetic`]; what else runs at the same time
-//! changes nothing. Different processors may still round differently: the tensor library chooses its
-//! kernels by what the processor offers. Sampling itself is exact everywhere.
+//! A request's tokens are determined to the bit by the weights, the prompt, the parameters, the seed, the
+//! kernels' version ([`EngineVersion`]), [`Arithmetic`] and [`KvPrecision`]. The processor, the number
+//! of threads, the pieces in which a prompt is read, and what else runs at the same time change nothing:
+//! the header of the `kernels` module says how. Embeddings are computed by the tensor library, and may
+//! differ in their last bits from one processor to another.
 //!
 //! # Example
 //! ```no_run
@@ -61,6 +62,7 @@ mod error;
 mod gguf;
 mod identity;
 mod json;
+mod kernels;
 mod model;
 mod request;
 mod sampling;
@@ -73,7 +75,7 @@ pub use engine::{Engine, EngineOptions, JobHandle, Load, Sink};
 pub use error::{ComputeError, EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
 pub use identity::{EngineVersion, ModelIdentity};
 pub use json::Json;
-pub use model::{Arithmetic, LoadOptions, Model, Progress};
+pub use model::{Arithmetic, KvPrecision, LoadOptions, Model, Progress};
 pub use request::{
     Event, Finish, FinishReason, GenerateRequest, StopStrings, TextDelta, Timing, TokenInfo, TopToken, Usage,
 };

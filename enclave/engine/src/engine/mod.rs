@@ -1,9 +1,9 @@
 //! The scheduler: requests in, events out.
 //!
-//! One thread runs the model. It gives each running sequence one step in turn: a chunk of its prompt,
-//! or one token. Sequences join and leave between steps, so a long prompt delays the others by one
-//! chunk at most. Each sequence has its own key-value cache and is computed by itself: what else runs
-//! does not change its tokens.
+//! Sequences join and leave between steps; a step computes one token of each that generates, and a piece
+//! of the prompts that are still read, all at once. Keys and values lie in blocks from a store whose
+//! size is fixed at the start, and a request waits until what it may need is free. What else runs does
+//! not change a sequence's tokens: see [`crate::kernels`].
 
 mod sequence;
 mod worker;
@@ -37,11 +37,11 @@ pub struct EngineOptions {
     /// reserves its prompt and `max_tokens` when it starts. Where a request leaves `max_tokens` out,
     /// the answer may have an equal share: `kv_tokens_max / max_sequences`, within the context.
     pub kv_tokens_max: usize,
-    /// Prompt tokens that are read in one step. It is part of what determines the result's last bits.
+    /// Prompt tokens that are read in one step, by all sequences together. Larger ones read long prompts
+    /// somewhat faster, and let those who generate wait longer for each token.
     pub prefill_chunk: usize,
-    /// Threads for what is computed in floats; 0 means one per core, and one in all for small models
-    /// (see [`Arithmetic`](crate::Arithmetic)). The tensor library's integer products have threads of
-    /// their own, one per physical core; only its environment variable `CANDLE_NUM_THREADS` sets them.
+    /// Threads that compute; 0 means one for each processor, and one in all for models so small that
+    /// sharing their work would cost more than it saves.
     pub threads: usize,
 }
 

@@ -1,10 +1,11 @@
 //! One running sequence: its cache, its sampler, its text.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::worker::Job;
-use crate::model::{KvCache, Transformer, Want};
+use crate::model::{KvCache, KvStore, Slot, Want};
 use crate::sampling::{Choice, Sampler, StopMatcher};
 use crate::tokenizer::{Decoder, Tokenizer};
 use crate::{Event, Finish, FinishReason, Timing, TokenInfo, TopToken, Usage};
@@ -18,6 +19,8 @@ pub(super) struct Sequence {
     text: StopMatcher,
     /// Prompt tokens read.
     read: usize,
+    /// Prompt tokens that the step under way reads.
+    reading: usize,
     /// The newest token, not read yet.
     last: Option<u32>,
     generated: u32,
@@ -29,13 +32,10 @@ impl Sequence {
     /// Takes a request out of the queue.
     pub(super) fn start(
         mut job: Job,
-        transformer: &Transformer,
+        store: &Arc<KvStore>,
         tokenizer: &Tokenizer,
     ) -> Result<Self, Box<(Job, FinishReason)>> {
         let request = &job.request;
-        let Ok(cache) = KvCache::new(&transformer.config, job.reservation()) else {
-            return Err(Box::new((job, FinishReason::Failed(COMPUTATION))));
-        };
         let sampler = Sampler::new(
             request.sampling.clone(),
             request.seed,
@@ -50,11 +50,12 @@ impl Sequence {
         }
         Ok(Self {
             job,
-            cache,
+            cache: KvCache::new(store),
             sampler,
             decoder,
             text,
             read: 0,
+            reading: 0,
             last: None,
             generated: 0,
             started: Instant::now(),
@@ -66,31 +67,35 @@ impl Sequence {
         &self.job
     }
 
-    /// Reads a chunk of the prompt, or generates a token. `Break` says why the sequence is over.
-    pub(super) fn step(
-        &mut self,
-        transformer: &Transformer,
-        tokenizer: &Tokenizer,
-        chunk: usize,
-    ) -> ControlFlow<FinishReason> {
-        let logits = match self.last {
-            Some(token) => transformer.forward(&[token], &mut self.cache, Want::Last),
-            None => {
-                let unread = self.job.request.prompt.get(self.read..).unwrap_or_default();
-                let tokens = unread.get(..chunk).unwrap_or(unread);
-                let want = if tokens.len() == unread.len() { Want::Last } else { Want::Nothing };
-                self.read = self.read.saturating_add(tokens.len());
-                transformer.forward(tokens, &mut self.cache, want)
-            }
-        };
-        let logits =
-            logits.and_then(|logits| logits.map(|logits| logits.squeeze(0)?.to_vec1::<f32>()).transpose());
-        let mut logits = match logits {
-            Ok(Some(logits)) => logits,
-            Ok(None) => return ControlFlow::Continue(()),
-            Err(_) => return ControlFlow::Break(FinishReason::Failed(COMPUTATION)),
-        };
-        let Ok(choice) = self.sampler.choose(&mut logits) else {
+    /// Prompt tokens that are still to be read; 0 when it generates.
+    pub(super) fn unread(&self) -> usize {
+        self.job.request.prompt.len().saturating_sub(self.read)
+    }
+
+    /// What it reads in the next step: its newest token, or up to `share` tokens of its prompt.
+    pub(super) fn slot(&mut self, share: usize) -> Slot<'_> {
+        let cache = &mut self.cache;
+        if let Some(last) = &self.last {
+            self.reading = 0;
+            return Slot { tokens: std::slice::from_ref(last), cache, want: Want::Last };
+        }
+        let unread = self.job.request.prompt.get(self.read..).unwrap_or_default();
+        let tokens = unread.get(..share).unwrap_or(unread);
+        self.reading = tokens.len();
+        let want = if tokens.len() == unread.len() { Want::Last } else { Want::Nothing };
+        Slot { tokens, cache, want }
+    }
+
+    /// Notes that the step is done, and whether it left logits.
+    pub(super) fn stepped(&mut self) -> bool {
+        self.read = self.read.saturating_add(self.reading);
+        self.reading = 0;
+        self.unread() == 0
+    }
+
+    /// Chooses a token and delivers what it brings. `Break` says why the sequence is over.
+    pub(super) fn choose(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) -> ControlFlow<FinishReason> {
+        let Ok(choice) = self.sampler.choose(logits) else {
             return ControlFlow::Break(FinishReason::Failed(NOT_FINITE));
         };
         self.first_token.get_or_insert_with(Instant::now);
@@ -171,5 +176,4 @@ pub(super) fn count(tokens: usize) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
-const COMPUTATION: &str = "the computation failed";
 const NOT_FINITE: &str = "the logits are not finite";

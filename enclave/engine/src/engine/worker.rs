@@ -1,4 +1,8 @@
-//! The engine's thread: admission and turns.
+//! The engine's thread: admission and steps.
+//!
+//! In each step every sequence that generates reads its newest token, and those that still read their
+//! prompts share [`EngineOptions::prefill_chunk`] tokens evenly, so that neither a long prompt nor many
+//! of them hold up anybody for more than one step. All of it is one computation.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,6 +14,8 @@ use std::time::Instant;
 
 use super::sequence::{Sequence, count};
 use super::{EngineOptions, Load, Sink};
+use crate::kernels::{Level, Pool};
+use crate::model::{KvPrecision, KvStore, Workspace};
 use crate::{Event, Finish, FinishReason, GenerateRequest, Model, StartError, SubmitError, Timing, Usage};
 
 /// An admitted request.
@@ -119,18 +125,21 @@ pub(super) fn start(
     options: EngineOptions,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let small = options.threads == 0 && model.expanded;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(if small { 1 } else { options.threads })
-        .thread_name(|number| format!("engine-{number}"))
-        .build()
-        .map_err(|error| StartError::Threads(error.to_string()))?;
+    let small = options.threads == 0 && model.identity.parameters <= SMALL_PARAMETERS_MAX;
+    let threads = if small { 1 } else { options.threads };
+    let pool = Pool::new(threads, Level::detect()).map_err(|error| StartError::Threads(error.to_string()))?;
+    let store = KvStore::new(
+        &model.transformer.config,
+        options.kv_tokens_max,
+        options.max_sequences,
+        KvPrecision::default(),
+    );
     std::thread::Builder::new()
-        .name("engine".to_owned())
+        .name("engine-0".to_owned())
         .spawn(move || {
-            let mut worker = Worker { model, options, shared, running: Vec::new() };
-            // Within the pool, so that parallel parts of a step use its threads and no others.
-            pool.install(|| worker.run());
+            let (pool, store, running) = (Arc::new(pool), Arc::new(store), Vec::new());
+            let space = Workspace::default();
+            Worker { model, options, shared, pool, store, space, running }.run();
         })
         .map_err(|error| StartError::Threads(error.to_string()))
 }
@@ -139,19 +148,29 @@ struct Worker {
     model: Model,
     options: EngineOptions,
     shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    store: Arc<KvStore>,
+    space: Workspace,
     running: Vec<Sequence>,
 }
 
 impl Worker {
     fn run(&mut self) {
+        // From the first request to the last of a busy time the pool's threads stay awake.
+        let pool = Arc::clone(&self.pool);
+        let mut session = None;
         while let Some((fresh, cancelled)) = self.next_jobs() {
+            session = session.or_else(|| Some(pool.session()));
             for job in cancelled {
                 job.finish_unstarted(FinishReason::Cancelled);
             }
             for job in fresh {
                 self.begin(job);
             }
-            self.turn();
+            self.step();
+            if self.running.is_empty() {
+                session = None;
+            }
         }
     }
 
@@ -193,9 +212,9 @@ impl Worker {
     }
 
     fn begin(&mut self, job: Job) {
-        let (transformer, tokenizer) = (&self.model.transformer, &self.model.tokenizer);
+        let (store, tokenizer) = (&self.store, &self.model.tokenizer);
         let reservation = job.reservation();
-        let over = match guarded(move || Sequence::start(job, transformer, tokenizer)) {
+        let over = match guarded(move || Sequence::start(job, store, tokenizer)) {
             Some(Ok(sequence)) => return self.running.push(sequence),
             Some(Err(refused)) => Some(refused),
             // Only the sink can panic here, and it is gone with the job.
@@ -207,30 +226,85 @@ impl Worker {
         }
     }
 
-    /// One step for each running sequence.
-    fn turn(&mut self) {
-        let mut next = Vec::with_capacity(self.running.len());
-        for mut sequence in std::mem::take(&mut self.running) {
-            let reason = if sequence.job().is_cancelled() {
-                Some(FinishReason::Cancelled)
+    /// One step of all running sequences.
+    fn step(&mut self) {
+        let (cancelled, running): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.running).into_iter().partition(|sequence| sequence.job().is_cancelled());
+        for sequence in cancelled {
+            self.finish(sequence, FinishReason::Cancelled);
+        }
+        if running.is_empty() {
+            return;
+        }
+        self.step_together(running);
+    }
+
+    /// Computes a step of several sequences; where that fails, of each by itself, so that the failure
+    /// stays with whom it concerns. A step that failed has changed no sequence.
+    fn step_together(&mut self, mut running: Vec<Sequence>) {
+        let shares = shares(running.iter().map(Sequence::unread), self.options.prefill_chunk);
+        let (transformer, pool, space) = (&self.model.transformer, &self.pool, &mut self.space);
+        let done = guarded(|| {
+            let slots = running.iter_mut().zip(&shares);
+            let mut slots: Vec<_> = slots.map(|(sequence, share)| sequence.slot(*share)).collect();
+            transformer.forward(pool, space, &mut slots)
+        });
+        let failure = match done {
+            Some(Ok(())) => return self.deliver(running),
+            Some(Err(_)) => COMPUTATION,
+            None => PANICKED,
+        };
+        let alone = running.len() == 1;
+        for sequence in running {
+            if alone {
+                self.finish(sequence, FinishReason::Failed(failure));
             } else {
-                let (transformer, tokenizer) = (&self.model.transformer, &self.model.tokenizer);
-                let chunk = self.options.prefill_chunk;
-                match guarded(|| sequence.step(transformer, tokenizer, chunk)) {
-                    Some(flow) => flow.break_value(),
-                    None => Some(FinishReason::Failed(PANICKED)),
-                }
-            };
-            match reason {
-                None => next.push(sequence),
-                Some(reason) => {
-                    self.shared.release(sequence.job().reservation());
-                    guarded(move || sequence.finish(reason));
-                }
+                self.step_together(vec![sequence]);
             }
         }
-        self.running = next;
     }
+
+    /// Lets the sequences choose from their logits.
+    fn deliver(&mut self, running: Vec<Sequence>) {
+        let mut row = 0;
+        for mut sequence in running {
+            if !sequence.stepped() {
+                self.running.push(sequence);
+                continue;
+            }
+            let (logits, tokenizer) = (self.space.logits_mut().row_mut(row), &self.model.tokenizer);
+            row = row.saturating_add(1);
+            let reason = match guarded(|| sequence.choose(logits, tokenizer)) {
+                Some(flow) => flow.break_value(),
+                None => Some(FinishReason::Failed(PANICKED)),
+            };
+            match reason {
+                None => self.running.push(sequence),
+                Some(reason) => self.finish(sequence, reason),
+            }
+        }
+    }
+
+    fn finish(&self, sequence: Sequence, reason: FinishReason) {
+        self.shared.release(sequence.job().reservation());
+        guarded(move || sequence.finish(reason));
+    }
+}
+
+/// How many tokens each of the sequences with so many unread ones reads: an even part of `chunk`, where
+/// those that need less leave it to the others, and one at least.
+fn shares(unread: impl Iterator<Item = usize>, chunk: usize) -> Vec<usize> {
+    let mut shares: Vec<usize> = unread.collect();
+    let mut order: Vec<usize> = (0..shares.len()).filter(|at| shares.get(*at) != Some(&0)).collect();
+    order.sort_by_key(|at| shares.get(*at).copied());
+    let (mut left, mut readers) = (chunk, order.len());
+    for at in order {
+        let Some(share) = shares.get_mut(at) else { continue };
+        *share = (*share).min(left.checked_div(readers).unwrap_or(left).max(1));
+        left = left.saturating_sub(*share);
+        readers = readers.saturating_sub(1);
+    }
+    shares
 }
 
 impl Drop for Worker {
@@ -257,4 +331,25 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
+/// Models with up to so many weights run on one thread unless told otherwise: sharing their small
+/// products costs more than it saves, and far more on a machine that is busy otherwise.
+const SMALL_PARAMETERS_MAX: u64 = 16 * 1024 * 1024;
+
+const COMPUTATION: &str = "the computation failed";
 const PANICKED: &str = "the computation panicked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_share_a_chunk_evenly() {
+        let shares = |unread: &[usize], chunk| shares(unread.iter().copied(), chunk);
+        assert_eq!(shares(&[0, 1000, 0], 64), [0, 64, 0]);
+        assert_eq!(shares(&[1000, 1000], 64), [32, 32]);
+        assert_eq!(shares(&[1000, 10, 1000, 0], 64), [27, 10, 27, 0]);
+        assert_eq!(shares(&[5, 5], 64), [5, 5]);
+        assert_eq!(shares(&[9, 9, 9], 2), [1, 1, 1]);
+        assert_eq!(shares(&[], 64), [0; 0]);
+    }
+}

@@ -184,12 +184,18 @@ impl TemplateError {
     }
 }
 
-/// A computation that failed as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// A computation that failed as a whole. The words carry nothing of what was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the computation failed: {problem}")]
 pub struct ComputeError {
-    /// What the tensor library said.
-    pub(crate) problem: String,
+    /// What failed.
+    problem: &'static str,
+}
+
+impl ComputeError {
+    pub(crate) fn new(problem: &'static str) -> Self {
+        Self { problem }
+    }
 }
 
 /// Why texts could not be embedded.

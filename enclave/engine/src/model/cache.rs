@@ -1,32 +1,91 @@
-//! The keys and values of one sequence.
+//! The keys and values of sequences: blocks from a store with a fixed budget.
 
-use candle_core::{DType, Device, Result, Tensor};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::Config;
+use crate::ComputeError;
+use crate::kernels::{KvBlock, KvShape, POSITIONS_PER_BLOCK};
 
-/// Grows in blocks up to its capacity; each sequence has its own.
-pub(crate) struct KvCache {
-    layers: Vec<LayerCache>,
-    length: usize,
-    capacity: usize,
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KvPrecision {
+    /// IEEE half precision.
+    #[default]
+    Half,
+    /// Single precision: twice the memory, for comparison with other implementations.
+    Single,
 }
 
-struct LayerCache {
-    /// `[heads, allocated positions, head width]`
-    keys: Tensor,
-    values: Tensor,
+/// All blocks that there may be. Blocks are made when they are first needed and kept from then on; one
+/// that comes back is cleared before anybody else has it.
+pub(crate) struct KvStore {
+    shape: KvShape,
+    blocks_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    free: Vec<Box<KvBlock>>,
+    /// Blocks that exist, free or not.
+    made: usize,
+}
+
+impl KvStore {
+    /// For `positions` in all, divided among at most `sequences`.
+    pub(crate) fn new(config: &Config, positions: usize, sequences: usize, precision: KvPrecision) -> Self {
+        let shape = KvShape {
+            layers: config.layers,
+            heads: config.heads_kv,
+            width: config.head_width,
+            full_precision: precision == KvPrecision::Single,
+        };
+        // Each sequence's last block may be begun only.
+        let blocks_max = positions.div_ceil(POSITIONS_PER_BLOCK).saturating_add(sequences);
+        Self { shape, blocks_max, state: Mutex::default() }
+    }
+
+    /// Bytes that all blocks have together.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.shape.block_bytes().saturating_mul(self.blocks_max)
+    }
+
+    fn take(&self) -> Result<Box<KvBlock>, ComputeError> {
+        let mut state = self.lock();
+        if let Some(block) = state.free.pop() {
+            return Ok(block);
+        }
+        if state.made >= self.blocks_max {
+            return Err(ComputeError::new("the key-value budget is spent"));
+        }
+        let block =
+            KvBlock::new(self.shape).ok_or_else(|| ComputeError::new("no memory for keys and values"))?;
+        state.made = state.made.saturating_add(1);
+        Ok(Box::new(block))
+    }
+
+    fn give_back(&self, mut blocks: Vec<Box<KvBlock>>) {
+        blocks.iter_mut().for_each(|block| block.clear());
+        self.lock().free.append(&mut blocks);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock with the state half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One sequence's keys and values.
+pub(crate) struct KvCache {
+    store: Arc<KvStore>,
+    blocks: Vec<Box<KvBlock>>,
+    length: usize,
 }
 
 impl KvCache {
-    /// An empty cache for at most `capacity` positions.
-    pub(crate) fn new(config: &Config, capacity: usize) -> Result<Self> {
-        let allocated = capacity.min(BLOCK_POSITIONS);
-        let empty =
-            || Tensor::zeros((config.heads_kv, allocated, config.head_width), DType::F32, &Device::Cpu);
-        let layers = (0..config.layers)
-            .map(|_| Ok(LayerCache { keys: empty()?, values: empty()? }))
-            .collect::<Result<_>>()?;
-        Ok(Self { layers, length: 0, capacity })
+    pub(crate) fn new(store: &Arc<KvStore>) -> Self {
+        Self { store: Arc::clone(store), blocks: Vec::new(), length: 0 }
     }
 
     /// Positions held.
@@ -34,52 +93,39 @@ impl KvCache {
         self.length
     }
 
-    /// Appends the new positions' keys and values (`[heads, n, head width]`) to a layer and returns
-    /// all of that layer's. [`Self::advance`] follows after the last layer.
-    pub(crate) fn append(
-        &mut self,
-        layer: usize,
-        keys: &Tensor,
-        values: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let (start, capacity) = (self.length, self.capacity);
-        let Some(cache) = self.layers.get_mut(layer) else {
-            candle_core::bail!("layer {layer} has no cache")
-        };
-        let total = start.saturating_add(keys.dim(1)?);
-        if total > capacity {
-            candle_core::bail!("{total} positions do not fit a cache of {capacity}")
+    /// The blocks, from position 0 on.
+    pub(super) fn blocks(&self) -> &[Box<KvBlock>] {
+        &self.blocks
+    }
+
+    /// Makes room for `count` more positions.
+    pub(super) fn make_room(&mut self, count: usize) -> Result<(), ComputeError> {
+        let needed = self.length.saturating_add(count).div_ceil(POSITIONS_PER_BLOCK);
+        while self.blocks.len() < needed {
+            self.blocks.push(self.store.take()?);
         }
-        cache.grow(start, total, capacity)?;
-        cache.keys.slice_set(keys, 1, start)?;
-        cache.values.slice_set(values, 1, start)?;
-        Ok((cache.keys.narrow(1, 0, total)?, cache.values.narrow(1, 0, total)?))
+        Ok(())
+    }
+
+    /// Stores a position's key and value, for which [`Self::make_room`] made room.
+    pub(super) fn store(&mut self, layer: usize, head: usize, position: usize, key: &[f32], value: &[f32]) {
+        let (block, within) = (
+            position.checked_div(POSITIONS_PER_BLOCK).unwrap_or(0),
+            position.checked_rem(POSITIONS_PER_BLOCK).unwrap_or(0),
+        );
+        if let Some(block) = self.blocks.get_mut(block) {
+            block.store(layer, head, within, key, value);
+        }
     }
 
     /// Notes that every layer has `count` more positions.
-    pub(crate) fn advance(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         self.length = self.length.saturating_add(count);
     }
 }
 
-impl LayerCache {
-    fn grow(&mut self, length: usize, needed: usize, capacity: usize) -> Result<()> {
-        let (heads, allocated, width) = self.keys.dims3()?;
-        if needed <= allocated {
-            return Ok(());
-        }
-        // Doubling keeps the copying linear in the sequence's length.
-        let target = allocated.saturating_mul(2).max(needed.next_multiple_of(BLOCK_POSITIONS)).min(capacity);
-        for tensor in [&mut self.keys, &mut self.values] {
-            let grown = Tensor::zeros((heads, target, width), DType::F32, &Device::Cpu)?;
-            if length > 0 {
-                grown.slice_set(&tensor.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
-            }
-            *tensor = grown;
-        }
-        Ok(())
+impl Drop for KvCache {
+    fn drop(&mut self) {
+        self.store.give_back(std::mem::take(&mut self.blocks));
     }
 }
-
-/// Positions that are allocated at a time.
-const BLOCK_POSITIONS: usize = 256;

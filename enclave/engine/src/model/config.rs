@@ -62,6 +62,10 @@ pub(crate) struct Config {
     pub(crate) heads: usize,
     pub(crate) heads_kv: usize,
     pub(crate) head_width: usize,
+    /// How much of each head is turned by its position.
+    pub(crate) rotary_width: usize,
+    /// What turned values are multiplied with.
+    pub(crate) rotary_scale: f32,
     pub(crate) norm_epsilon: f32,
     pub(crate) rope: Rope,
     /// The layers that see only the last few positions.
@@ -115,10 +119,13 @@ impl Config {
         {
             return Err(keys.refuse("attention.value_length", length, "differs from the key length"));
         }
-        if let Some(rotary) = keys.optional("rope.dimension_count", HEAD_WIDTH_MAX)?
-            && rotary != head_width
-        {
-            return Err(keys.refuse("rope.dimension_count", rotary, "differs from the head width"));
+        let rotary_width = keys.optional("rope.dimension_count", HEAD_WIDTH_MAX)?.unwrap_or(head_width);
+        if rotary_width > head_width || !rotary_width.is_multiple_of(2) {
+            return Err(keys.refuse(
+                "rope.dimension_count",
+                rotary_width,
+                "is odd, or beyond the head width",
+            ));
         }
         let layers = keys.required("block_count", LAYERS_MAX)?;
         let rope = keys.rope()?;
@@ -131,6 +138,8 @@ impl Config {
             heads,
             heads_kv,
             head_width,
+            rotary_width,
+            rotary_scale: 1.0,
             norm_epsilon: keys.positive("attention.layer_norm_rms_epsilon", 1.0)?,
             rope,
             local: if family == Family::Gemma3 { keys.local()? } else { None },

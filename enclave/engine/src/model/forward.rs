@@ -1,14 +1,24 @@
-//! The transformer's computation, one sequence at a time.
-
-use candle_core::{Device, Result, Tensor};
-use candle_nn::ops::{rms_norm, softmax_last_dim};
-use candle_nn::rotary_emb::{rope, rope_i};
+//! The transformer's computation, for any number of sequences at once.
+//!
+//! Every token of a step is a row. Rows meet only in attention, and there only those of one sequence:
+//! what else is in the step changes no bit of a row's result, and neither does the number of steps in
+//! which a prompt is read (see [`crate::kernels`]).
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "shapes are checked when the model is loaded; a slip panics and ends the request"
+)]
 
 use super::cache::KvCache;
-use super::config::{Config, Local, Rope};
+use super::config::{Config, Local};
+use super::rope::{Angles, Frequencies};
 use super::weights::{Layer, Linear, Weights};
+use crate::ComputeError;
+use crate::kernels::{
+    self, Gate, Heads, Matrix, Pool, Product, Rows, add, attend, gated, products, rms_norm,
+};
 
-/// For which of the new positions logits are wanted.
+/// For which of a sequence's new positions logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
     Nothing,
@@ -16,205 +26,266 @@ pub(crate) enum Want {
     All,
 }
 
+/// A sequence's part of a step.
+pub(crate) struct Slot<'a> {
+    /// What to read at the end of the sequence.
+    pub(crate) tokens: &'a [u32],
+    pub(crate) cache: &'a mut KvCache,
+    pub(crate) want: Want,
+}
+
 /// A model's configuration and weights.
 pub(crate) struct Transformer {
     pub(crate) config: Config,
     pub(crate) weights: Weights,
+    global: Frequencies,
+    local: Option<(Local, Frequencies)>,
 }
 
-/// What the layers share in one step: rotary tables and masks for the new positions.
-struct Step {
-    count: usize,
-    global: View,
-    local: Option<View>,
+/// Buffers that are used again from step to step.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    hidden: Rows,
+    normed: Rows,
+    queries: Rows,
+    keys: Rows,
+    values: Rows,
+    mixed: Rows,
+    gate: Rows,
+    up: Rows,
+    output: Rows,
+    logits: Rows,
+    global: Angles,
+    local: Angles,
+    /// Of each row, its slot and its position.
+    places: Vec<(usize, usize)>,
 }
 
-struct View {
-    cos: Tensor,
-    sin: Tensor,
-    /// `[count, positions]`, 0 or -∞; `None` where every new position sees all.
-    mask: Option<Tensor>,
+impl Workspace {
+    /// The logits of the last step: a row for each position that was asked for, slot by slot.
+    pub(crate) fn logits(&self) -> &Rows {
+        &self.logits
+    }
+
+    pub(crate) fn logits_mut(&mut self) -> &mut Rows {
+        &mut self.logits
+    }
 }
 
 impl Transformer {
-    /// Reads `tokens` at the end of the cached sequence. Returns `[n, vocabulary]`, or nothing where
-    /// nothing is wanted.
-    pub(crate) fn forward(&self, tokens: &[u32], cache: &mut KvCache, want: Want) -> Result<Option<Tensor>> {
-        let count = tokens.len();
-        if count == 0 {
-            candle_core::bail!("no tokens to read")
-        }
-        let step = self.step(cache.length(), count)?;
-        let indices = Tensor::from_slice(tokens, count, &Device::Cpu)?;
-        let mut hidden = self.weights.embedding.rows(&indices)?;
-        if self.config.embedding_scale != 1.0 {
-            hidden = hidden.affine(self.config.embedding_scale.into(), 0.0)?;
-        }
+    pub(crate) fn new(config: Config, weights: Weights) -> Self {
+        let global = Frequencies::new(&config, config.rope, weights.rope_factors.as_deref());
+        let local = config.local.map(|local| (local, Frequencies::new(&config, local.rope, None)));
+        Self { config, weights, global, local }
+    }
+
+    /// Reads each slot's tokens at the end of its sequence; the logits are then in the workspace. Where
+    /// it fails, no sequence has changed.
+    pub(crate) fn forward(
+        &self,
+        pool: &Pool,
+        space: &mut Workspace,
+        slots: &mut [Slot<'_>],
+    ) -> Result<(), ComputeError> {
+        self.place(space, slots)?;
+        self.embed(pool, space, slots)?;
         for (index, layer) in self.weights.layers.iter().enumerate() {
-            let view = match (self.config.local_at(index), &step.local) {
-                (Some(_), Some(local)) => local,
-                _ => &step.global,
-            };
-            let attended = self.attention(index, layer, &hidden, view, step.count, cache)?;
-            hidden = hidden.add(&attended)?;
-            let fed = self.feed_forward(layer, &hidden)?;
-            hidden = hidden.add(&fed)?;
+            self.attention(pool, space, slots, (index, layer));
+            self.feed_forward(pool, space, layer);
         }
-        cache.advance(count);
-        let wanted = match want {
-            Want::Nothing => return Ok(None),
-            Want::Last => hidden.narrow(0, count.saturating_sub(1), 1)?,
-            Want::All => hidden,
-        };
-        let normed = self.norm(&wanted, &self.weights.output_norm)?;
-        Ok(Some(self.weights.output.apply(&normed)?))
+        self.finish(pool, space, slots);
+        for slot in slots {
+            slot.cache.advance(slot.tokens.len());
+        }
+        Ok(())
+    }
+
+    /// Makes room in the caches, and notes the rows' places and angles.
+    fn place(&self, space: &mut Workspace, slots: &mut [Slot<'_>]) -> Result<(), ComputeError> {
+        space.places.clear();
+        for (index, slot) in slots.iter_mut().enumerate() {
+            slot.cache.make_room(slot.tokens.len())?;
+            let start = slot.cache.length();
+            space.places.extend((0..slot.tokens.len()).map(|at| (index, start + at)));
+        }
+        if space.places.is_empty() {
+            return Err(ComputeError::new("no tokens to read"));
+        }
+        let positions = || space.places.iter().map(|(_, position)| *position);
+        space.global.set(&self.global, positions(), self.config.rotary_scale);
+        if let Some((_, frequencies)) = &self.local {
+            space.local.set(frequencies, positions(), 1.0);
+        }
+        Ok(())
+    }
+
+    fn embed(&self, pool: &Pool, space: &mut Workspace, slots: &[Slot<'_>]) -> Result<(), ComputeError> {
+        let embedding = &self.weights.embedding;
+        let tokens: Vec<usize> = slots
+            .iter()
+            .flat_map(|slot| slot.tokens)
+            .map(|token| usize::try_from(*token).unwrap_or(usize::MAX))
+            .collect();
+        if tokens.iter().any(|token| *token >= embedding.rows()) {
+            return Err(ComputeError::new("a token beyond the vocabulary"));
+        }
+        let (width, scale) = (self.config.width, self.config.embedding_scale);
+        let hidden = space.hidden.reset(tokens.len(), width);
+        pool.chunks(hidden, width, |row, values| {
+            embedding.row(tokens[row], values);
+            if scale != 1.0 {
+                values.iter_mut().for_each(|value| *value *= scale);
+            }
+        });
+        Ok(())
     }
 
     fn attention(
         &self,
-        index: usize,
-        layer: &Layer,
-        hidden: &Tensor,
-        view: &View,
-        count: usize,
-        cache: &mut KvCache,
-    ) -> Result<Tensor> {
+        pool: &Pool,
+        space: &mut Workspace,
+        slots: &mut [Slot<'_>],
+        (index, layer): (usize, &Layer),
+    ) {
         let config = &self.config;
-        let (heads, heads_kv, width) = (config.heads, config.heads_kv, config.head_width);
-        let normed = self.norm(hidden, &layer.attention_norm)?;
-        let project = |linear: &Linear, heads: usize, norm: Option<&Tensor>, rotate: bool| {
-            let projected = linear.apply(&normed)?.reshape((count, heads, width))?;
-            let projected = match norm {
-                Some(norm) => self.norm(&projected, norm)?,
-                None => projected,
-            };
-            let by_head = projected.transpose(0, 1)?.contiguous()?;
-            if !rotate {
-                return Ok(by_head);
+        let (heads_kv, width, level) = (config.heads_kv, config.head_width, pool.level());
+        self.norm(pool, &space.hidden, &layer.attention_norm, &mut space.normed);
+        products(
+            pool,
+            &mut space.normed,
+            [
+                Product { matrix: &layer.query.weight, output: &mut space.queries },
+                Product { matrix: &layer.key.weight, output: &mut space.keys },
+                Product { matrix: &layer.value.weight, output: &mut space.values },
+            ],
+        );
+        let local = config.local_at(index);
+        let angles = if local.is_some() { &space.local } else { &space.global };
+        self.prepare(pool, &layer.query, layer.query_norm.as_deref(), angles, &mut space.queries);
+        let scale = config.attention_scale;
+        let query_width = space.queries.width();
+        pool.chunks(space.queries.values_mut(), query_width, |_, row| {
+            row.iter_mut().for_each(|value| *value *= scale);
+        });
+        self.prepare(pool, &layer.key, layer.key_norm.as_deref(), angles, &mut space.keys);
+        bias(pool, &layer.value, &mut space.values);
+        for (row, (slot, position)) in space.places.iter().enumerate() {
+            let keys = space.keys.row(row).chunks_exact(width);
+            let values = space.values.row(row).chunks_exact(width);
+            for (head, (key, value)) in keys.zip(values).enumerate() {
+                slots[*slot].cache.store(index, head, *position, key, value);
             }
-            let rotate = if config.family.interleaved_rope() { rope_i } else { rope };
-            rotate(&by_head.unsqueeze(0)?, &view.cos, &view.sin)?.squeeze(0)
-        };
-        let queries = project(&layer.query, heads, layer.query_norm.as_ref(), true)?;
-        let keys = project(&layer.key, heads_kv, layer.key_norm.as_ref(), true)?;
-        let values = project(&layer.value, heads_kv, None, false)?;
-        let (keys, values) = cache.append(index, &keys, &values)?;
-
-        // Query heads that share a key head stand next to each other, so the group of them is one
-        // matrix against that head's keys, and nothing is repeated.
-        let positions = keys.dim(1)?;
-        let sharing = heads.div_euclid(heads_kv);
-        let queries = queries.affine(config.attention_scale.into(), 0.0)?;
-        let queries = queries.reshape((heads_kv, sharing.saturating_mul(count), width))?;
-        let scores = queries.matmul(&keys.t()?)?;
-        let scores = match &view.mask {
-            Some(mask) => scores.reshape((heads, count, positions))?.broadcast_add(mask)?,
-            None => scores,
-        };
-        let shares = softmax_last_dim(&scores)?;
-        let shares = shares.reshape((heads_kv, sharing.saturating_mul(count), positions))?;
-        let mixed = shares.matmul(&values)?.reshape((heads, count, width))?;
-        let mixed = mixed.transpose(0, 1)?.reshape((count, config.query_width()))?;
-        let output = layer.attention_output.apply(&mixed)?;
-        match &layer.attention_post_norm {
-            Some(norm) => self.norm(&output, norm),
-            None => Ok(output),
         }
+
+        let (queries, places, slots) = (&space.queries, &space.places, &*slots);
+        let mixed = space.mixed.reset(queries.count(), queries.width());
+        let sharing = queries.width() / heads_kv;
+        pool.chunks(mixed, sharing, |piece, output| {
+            let (row, head) = (piece / heads_kv, piece % heads_kv);
+            let (slot, last) = places[row];
+            let first = local.map_or(0, |local| (last + 1).saturating_sub(local.window));
+            let heads = Heads { blocks: slots[slot].cache.blocks(), layer: index, head, first, last };
+            attend(level, heads, &queries.row(row)[head * sharing..][..sharing], output);
+        });
+
+        self.project(pool, &layer.attention_output.weight, &mut space.mixed, &mut space.output);
+        bias(pool, &layer.attention_output, &mut space.output);
+        self.join(pool, layer.attention_post_norm.as_deref(), &space.output, &mut space.hidden);
     }
 
-    fn feed_forward(&self, layer: &Layer, hidden: &Tensor) -> Result<Tensor> {
-        let normed = self.norm(hidden, &layer.feed_norm)?;
-        let gate = layer.gate.apply(&normed)?;
-        let gate = if self.config.family.has_post_norms() { gate.gelu()? } else { gate.silu()? };
-        let output = layer.down.apply(&gate.mul(&layer.up.apply(&normed)?)?)?;
-        match &layer.feed_post_norm {
-            Some(norm) => self.norm(&output, norm),
-            None => Ok(output),
+    /// Adds a bias, normalises heads and turns them by the rows' angles.
+    fn prepare(&self, pool: &Pool, linear: &Linear, norm: Option<&[f32]>, angles: &Angles, rows: &mut Rows) {
+        bias(pool, linear, rows);
+        let (config, level) = (&self.config, pool.level());
+        let row_width = rows.width();
+        pool.chunks(rows.values_mut(), row_width, |row, values| {
+            let (cos, sin) = angles.row(row);
+            let mut unnormed = vec![0.0; config.head_width];
+            for head in values.chunks_exact_mut(config.head_width) {
+                if let Some(norm) = norm {
+                    unnormed.copy_from_slice(head);
+                    rms_norm(level, &unnormed, norm, config.norm_epsilon, head);
+                }
+                let turned = &mut head[..config.rotary_width];
+                if config.family.interleaved_rope() {
+                    kernels::rotate_pairs(level, cos, sin, turned);
+                } else {
+                    kernels::rotate_halves(level, cos, sin, turned);
+                }
+            }
+        });
+    }
+
+    fn feed_forward(&self, pool: &Pool, space: &mut Workspace, layer: &Layer) {
+        self.norm(pool, &space.hidden, &layer.feed_norm, &mut space.normed);
+        products(
+            pool,
+            &mut space.normed,
+            [
+                Product { matrix: &layer.gate, output: &mut space.gate },
+                Product { matrix: &layer.up, output: &mut space.up },
+            ],
+        );
+        let kind = if self.config.family.has_post_norms() { Gate::GeluTanh } else { Gate::Silu };
+        let (gate, level, width) = (&space.gate, pool.level(), space.up.width());
+        pool.chunks(space.up.values_mut(), width, |row, values| gated(level, kind, gate.row(row), values));
+        self.project(pool, &layer.down, &mut space.up, &mut space.output);
+        self.join(pool, layer.feed_post_norm.as_deref(), &space.output, &mut space.hidden);
+    }
+
+    fn project(&self, pool: &Pool, matrix: &Matrix, rows: &mut Rows, output: &mut Rows) {
+        products(pool, rows, [Product { matrix, output }]);
+    }
+
+    /// Adds a part's output, normalised where the architecture has it so, to the hidden state.
+    fn join(&self, pool: &Pool, norm: Option<&[f32]>, output: &Rows, hidden: &mut Rows) {
+        let (level, width, epsilon) = (pool.level(), hidden.width(), self.config.norm_epsilon);
+        pool.chunks(hidden.values_mut(), width, |row, values| match norm {
+            Some(norm) => {
+                let mut normed = vec![0.0; width];
+                rms_norm(level, output.row(row), norm, epsilon, &mut normed);
+                add(level, &normed, values);
+            }
+            None => add(level, output.row(row), values),
+        });
+    }
+
+    fn norm(&self, pool: &Pool, from: &Rows, weight: &[f32], to: &mut Rows) {
+        let (level, width, epsilon) = (pool.level(), from.width(), self.config.norm_epsilon);
+        pool.chunks(to.reset(from.count(), width), width, |row, values| {
+            rms_norm(level, from.row(row), weight, epsilon, values);
+        });
+    }
+
+    /// The logits of the positions that are wanted.
+    fn finish(&self, pool: &Pool, space: &mut Workspace, slots: &[Slot<'_>]) {
+        let mut wanted = Vec::new();
+        let mut end = 0;
+        for slot in slots {
+            let start = end;
+            end += slot.tokens.len();
+            match slot.want {
+                Want::Nothing => {}
+                Want::Last => wanted.push(end - 1),
+                Want::All => wanted.extend(start..end),
+            }
         }
-    }
-
-    fn norm(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        rms_norm(hidden, weight, self.config.norm_epsilon)
-    }
-
-    fn step(&self, start: usize, count: usize) -> Result<Step> {
-        let factors = self.weights.rope_factors.as_deref();
-        let global = self.view(start, count, self.config.rope, factors, None)?;
-        let local = match self.config.local {
-            Some(local) => Some(self.view(start, count, local.rope, None, Some(local))?),
-            None => None,
-        };
-        Ok(Step { count, global, local })
-    }
-
-    fn view(
-        &self,
-        start: usize,
-        count: usize,
-        rope: Rope,
-        factors: Option<&[f32]>,
-        local: Option<Local>,
-    ) -> Result<View> {
-        let (cos, sin) = rotary_tables(start, count, self.config.head_width, rope, factors)?;
-        Ok(View { cos, sin, mask: mask(start, count, local)? })
+        let vocabulary = self.weights.output.rows();
+        if wanted.is_empty() {
+            space.logits.reset(0, vocabulary);
+            return;
+        }
+        let (level, width, epsilon) = (pool.level(), self.config.width, self.config.norm_epsilon);
+        let (hidden, norm) = (&space.hidden, &self.weights.output_norm);
+        pool.chunks(space.normed.reset(wanted.len(), width), width, |row, values| {
+            rms_norm(level, hidden.row(wanted[row]), norm, epsilon, values);
+        });
+        self.project(pool, &self.weights.output, &mut space.normed, &mut space.logits);
     }
 }
 
-impl Linear {
-    fn apply(&self, input: &Tensor) -> Result<Tensor> {
-        let output = self.weight.apply(input)?;
-        match &self.bias {
-            Some(bias) => output.broadcast_add(bias),
-            None => Ok(output),
-        }
-    }
-}
-
-/// Cosines and sines of `count` positions from `start`: `[count, width / 2]` each. Angles are computed
-/// in f64: in f32 they lose their fraction at long contexts.
-#[allow(clippy::as_conversions, reason = "positions and widths are far below 2^53; results round to f32")]
-fn rotary_tables(
-    start: usize,
-    count: usize,
-    width: usize,
-    rope: Rope,
-    factors: Option<&[f32]>,
-) -> Result<(Tensor, Tensor)> {
-    let half = width.div_euclid(2);
-    let frequencies: Vec<f64> = (0..half)
-        .map(|index| {
-            let exponent = -2.0 * index as f64 / width as f64;
-            let factor = factors.and_then(|factors| factors.get(index)).copied().unwrap_or(1.0);
-            libm::pow(rope.base.into(), exponent) / f64::from(factor) / f64::from(rope.divisor)
-        })
-        .collect();
-    let size = count.saturating_mul(half);
-    let (mut cos, mut sin) = (Vec::with_capacity(size), Vec::with_capacity(size));
-    for position in start..start.saturating_add(count) {
-        for frequency in &frequencies {
-            let angle = position as f64 * frequency;
-            cos.push(libm::cos(angle) as f32);
-            sin.push(libm::sin(angle) as f32);
-        }
-    }
-    let table = |values| Tensor::from_vec(values, (count, half), &Device::Cpu);
-    Ok((table(cos)?, table(sin)?))
-}
-
-/// Hides later positions, and those before the window of a local layer.
-fn mask(start: usize, count: usize, local: Option<Local>) -> Result<Option<Tensor>> {
-    let total = start.saturating_add(count);
-    let first_visible = |position: usize| match local {
-        Some(local) => position.saturating_add(1).saturating_sub(local.window),
-        None => 0,
-    };
-    if count == 1 && first_visible(start) == 0 {
-        return Ok(None);
-    }
-    let mut values = Vec::with_capacity(count.saturating_mul(total));
-    for position in start..total {
-        let visible = first_visible(position)..=position;
-        values.extend((0..total).map(|other| if visible.contains(&other) { 0.0 } else { f32::NEG_INFINITY }));
-    }
-    Ok(Some(Tensor::from_vec(values, (count, total), &Device::Cpu)?))
+fn bias(pool: &Pool, linear: &Linear, rows: &mut Rows) {
+    let Some(bias) = &linear.bias else { return };
+    let (level, width) = (pool.level(), rows.width());
+    pool.chunks(rows.values_mut(), width, |_, values| add(level, bias, values));
 }

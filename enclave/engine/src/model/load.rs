@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::cache::KvCache;
+use super::cache::{KvCache, KvPrecision, KvStore};
 use super::config::Config;
-use super::forward::{Transformer, Want};
+use super::forward::{Slot, Transformer, Want, Workspace};
 use super::weights::{Weights, check_directory};
-use super::{LoadOptions, Model, Progress};
+use super::{Arithmetic, LoadOptions, Model, Progress};
 use crate::gguf::{DigestingReader, Header, Metadata, TensorInfo, TensorReader};
+use crate::kernels::{Level, Pool};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{LoadError, ModelIdentity};
@@ -48,27 +49,24 @@ pub(super) fn read(
         chat_template_sha256: header.chat_template_sha256,
     };
     let tensors = TensorReader::new(&mut reader, header.tensors, header.data_offset)?;
-    let expand = options.arithmetic.expands(identity.parameters);
+    let expand = options.arithmetic == Arithmetic::Float;
     let weights = Weights::read(&config, vocabulary, tensors, expand)?;
     identity.file_sha256 = reader.finish()?;
-    let transformer = Transformer { config, weights };
+    let transformer = Transformer::new(config, weights);
     try_out(&transformer)?;
-    Ok(Model { identity, transformer, tokenizer: Arc::new(tokenizer), chat_template, expanded: expand })
+    Ok(Model { identity, transformer, tokenizer: Arc::new(tokenizer), chat_template })
 }
 
-/// Reads a few tokens before anybody waits for it. The tensor library lays weights out anew at their
-/// first use, for one row and for several; and weights full of garbage show.
+/// Reads a few tokens before anybody waits for it: weights full of garbage show.
 fn try_out(transformer: &Transformer) -> Result<(), LoadError> {
-    let problem = |problem: String| LoadError::Weights { problem };
-    let run = || {
-        let mut cache = KvCache::new(&transformer.config, 3)?;
-        transformer.forward(&[0, 0], &mut cache, Want::All)?;
-        let logits = transformer.forward(&[0], &mut cache, Want::Last)?;
-        logits.map_or_else(|| Ok(Vec::new()), |logits| logits.flatten_all()?.to_vec1::<f32>())
-    };
-    let logits = run().map_err(|error: candle_core::Error| problem(error.to_string()))?;
-    match logits.iter().find(|logit| !logit.is_finite()) {
-        Some(logit) => Err(problem(format!("a trial gives the logit {logit}"))),
+    let store = Arc::new(KvStore::new(&transformer.config, 2, 1, KvPrecision::Half));
+    let (mut cache, mut space) = (KvCache::new(&store), Workspace::default());
+    let slot = Slot { tokens: &[0, 0], cache: &mut cache, want: Want::Last };
+    transformer
+        .forward(&Pool::single(Level::detect()), &mut space, &mut [slot])
+        .map_err(|error| LoadError::Weights { problem: error.to_string() })?;
+    match space.logits().values().iter().find(|logit| !logit.is_finite()) {
+        Some(logit) => Err(LoadError::Weights { problem: format!("a trial gives the logit {logit}") }),
         None => Ok(()),
     }
 }

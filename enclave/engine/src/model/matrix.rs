@@ -1,106 +1,56 @@
-//! Weights as they are multiplied.
-
-use std::sync::Arc;
+//! From a file's tensors to matrices and vectors.
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{DType, Device, Result, Storage, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use crate::LoadError;
 use crate::gguf::TensorInfo;
+use crate::kernels::Matrix;
 
-/// A matrix `[rows, columns]`: quantised as in the file, or in f32 where the file has floats.
-#[derive(Clone)]
-pub(crate) enum Matrix {
-    Quantized(Arc<QTensor>),
-    Dense(Tensor),
-}
-
-impl Matrix {
-    pub(crate) fn from_file(info: &TensorInfo, bytes: Vec<u8>) -> std::result::Result<Self, LoadError> {
-        let build = || match info.storage.dtype {
-            GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => Ok(Self::Dense(dense(info, &bytes)?)),
-            dtype => {
-                let storage = QStorage::from_data((&bytes).into(), &Device::Cpu, dtype)?;
-                Ok(Self::Quantized(Arc::new(QTensor::new(storage, info.shape.as_slice())?)))
-            }
-        };
-        build().map_err(|error| cannot_use(info, &error))
-    }
-
-    /// `input × selfᵀ` for `input` of shape `[n, columns]`.
-    pub(crate) fn apply(&self, input: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Quantized(weights) => input.apply_op1_no_bwd(weights.as_ref()),
-            Self::Dense(weights) if input.dim(0)? == 1 => one_row(weights, input),
-            Self::Dense(weights) => input.matmul(&weights.t()?),
-        }
-    }
-
-    /// The rows with these indices.
-    pub(crate) fn rows(&self, indices: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Quantized(weights) => weights.embedding(indices),
-            Self::Dense(weights) => weights.index_select(indices, 0),
-        }
-    }
-}
-
-/// The product for one row, which is what generating a token needs. The general product is made for
-/// many rows: it copies the weights into another order first, which here is most of its time.
-fn one_row(weights: &Tensor, input: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = weights.dims2()?;
-    let input = input.flatten_all()?.to_vec1::<f32>()?;
-    if input.len() != columns {
-        candle_core::bail!("a row of {} does not fit {rows} rows of {columns}", input.len())
-    }
-    let (storage, layout) = weights.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-        candle_core::bail!("the weights are not contiguous in memory")
+/// Some rows of a tensor as a matrix; with `expand`, in `f32` whatever the file has. Storage types
+/// without kernels of their own are expanded too.
+pub(super) fn matrix(
+    info: &TensorInfo,
+    rows: std::ops::Range<usize>,
+    bytes: &[u8],
+    expand: bool,
+) -> std::result::Result<Matrix, LoadError> {
+    let problem = |problem: String| LoadError::Tensor { name: info.name.clone(), problem };
+    let (all, columns) = match *info.shape.as_slice() {
+        [rows, columns] => (rows, columns),
+        _ => return Err(problem("it is no matrix".to_owned())),
     };
-    let Some(weights) = storage.as_slice::<f32>()?.get(start..end) else {
-        candle_core::bail!("the weights are not where they should be")
-    };
-    let output: Vec<f32> = weights.chunks_exact(columns).map(|row| dot(row, &input)).collect();
-    Tensor::from_vec(output, (1, rows), &Device::Cpu)
-}
-
-/// The sum of products in a fixed order: sixteen sums side by side, which the compiler turns into
-/// vector instructions, then those from first to last, then the rest.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0_f32; LANES];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
+    let row_bytes = bytes.len().checked_div(all).unwrap_or(0);
+    let part = rows.start.saturating_mul(row_bytes)..rows.end.saturating_mul(row_bytes);
+    let Some(part) = bytes.get(part) else { return Err(problem("it has too few rows".to_owned())) };
+    if !expand
+        && let Some(matrix) = Matrix::pack(info.storage.dtype, rows.len(), columns, part)
+            .map_err(|error| problem(error.to_string()))?
+    {
+        return Ok(matrix);
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+    let values = floats(info.storage.dtype, &[rows.len(), columns], part)
+        .map_err(|error| problem(error.to_string()))?;
+    Matrix::from_floats(rows.len(), columns, &values)
+        .map_err(|error| problem(error.to_string()))?
+        .ok_or_else(|| problem("its size is wrong".to_owned()))
 }
 
-/// A vector, or a matrix that is small, in f32.
-pub(crate) fn float_tensor(info: &TensorInfo, bytes: &[u8]) -> std::result::Result<Tensor, LoadError> {
-    let build = || match info.storage.dtype {
-        GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => dense(info, bytes),
-        dtype => {
-            let storage = QStorage::from_data(bytes.into(), &Device::Cpu, dtype)?;
-            QTensor::new(storage, info.shape.as_slice())?.dequantize(&Device::Cpu)
-        }
-    };
-    build().map_err(|error| cannot_use(info, &error))
+/// A vector in `f32`.
+pub(super) fn vector(info: &TensorInfo, bytes: &[u8]) -> std::result::Result<Vec<f32>, LoadError> {
+    floats(info.storage.dtype, &info.shape, bytes)
+        .map_err(|error| LoadError::Tensor { name: info.name.clone(), problem: error.to_string() })
 }
 
-fn dense(info: &TensorInfo, bytes: &[u8]) -> Result<Tensor> {
-    let dtype = match info.storage.dtype {
+fn floats(storage: GgmlDType, shape: &[usize], bytes: &[u8]) -> Result<Vec<f32>> {
+    let dtype = match storage {
+        GgmlDType::F32 => DType::F32,
         GgmlDType::F16 => DType::F16,
         GgmlDType::BF16 => DType::BF16,
-        _ => DType::F32,
+        quantized => {
+            let data = QStorage::from_data(bytes.into(), &Device::Cpu, quantized)?;
+            return QTensor::new(data, shape)?.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1();
+        }
     };
-    Tensor::from_raw_buffer(bytes, dtype, &info.shape, &Device::Cpu)?.to_dtype(DType::F32)
-}
-
-fn cannot_use(info: &TensorInfo, error: &candle_core::Error) -> LoadError {
-    LoadError::Tensor { name: info.name.clone(), problem: error.to_string() }
+    Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }

@@ -5,14 +5,17 @@ mod config;
 mod forward;
 mod load;
 mod matrix;
+mod rope;
 mod weights;
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use self::cache::KvCache;
-pub(crate) use self::forward::{Transformer, Want};
+pub use self::cache::KvPrecision;
+pub(crate) use self::cache::{KvCache, KvStore};
+pub(crate) use self::forward::{Slot, Transformer, Want, Workspace};
+use crate::kernels::{Level, Pool};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{ComputeError, LoadError, ModelIdentity};
@@ -37,32 +40,15 @@ pub struct LoadOptions {
     pub arithmetic: Arithmetic,
 }
 
-/// How quantised weights are multiplied.
+/// How quantised weights are multiplied. Both give the same bits everywhere, but not each other's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Arithmetic {
-    /// In floats for models of up to [`Self::SMALL_PARAMETERS_MAX`] weights, in integers for larger
-    /// ones. The integer kernels hand every product to several threads, which for a small model costs
-    /// more than the product, and a hundred times more on a machine that is busy otherwise.
+    /// Weights stay as they are in the file; activations are quantised to 8 bits for each product.
     #[default]
-    Automatic,
-    /// Weights stay as they are in the file; activations are quantised for each product.
     Integer,
-    /// Weights are expanded to f32 when they are loaded.
+    /// Weights are expanded to f32 when they are loaded: four to eight times the memory.
     Float,
-}
-
-impl Arithmetic {
-    /// The most weights that [`Self::Automatic`] takes for a small model: 64 MB in floats.
-    pub const SMALL_PARAMETERS_MAX: u64 = 16 * 1024 * 1024;
-
-    fn expands(self, parameters: u64) -> bool {
-        match self {
-            Self::Automatic => parameters <= Self::SMALL_PARAMETERS_MAX,
-            Self::Integer => false,
-            Self::Float => true,
-        }
-    }
 }
 
 /// A model, ready to run.
@@ -71,8 +57,6 @@ pub struct Model {
     pub(crate) transformer: Transformer,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) chat_template: Option<Arc<ChatTemplate>>,
-    /// Whether all weights are in f32: see [`Arithmetic`].
-    pub(crate) expanded: bool,
 }
 
 impl std::fmt::Debug for Model {
@@ -108,20 +92,19 @@ impl Model {
         load::read(&mut bytes, bytes_total, options, &mut |_| {})
     }
 
-    /// The logits at every position of a sequence: one row of the vocabulary's size for each token.
-    /// For comparison with other implementations; an [`Engine`](crate::Engine) is what generates.
+    /// The logits at every position of a sequence: one row of the vocabulary's size for each token, with
+    /// keys and values in single precision. For comparison with other implementations; an
+    /// [`Engine`](crate::Engine) is what generates.
     ///
     /// # Errors
-    /// What the tensor library says.
+    /// There are no tokens, one is beyond the vocabulary, or memory is short.
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ComputeError> {
-        let rows = || {
-            let mut cache = KvCache::new(&self.transformer.config, tokens.len())?;
-            match self.transformer.forward(tokens, &mut cache, Want::All)? {
-                Some(logits) => logits.to_vec2::<f32>(),
-                None => Ok(Vec::new()),
-            }
-        };
-        rows().map_err(|error: candle_core::Error| ComputeError { problem: error.to_string() })
+        let store = KvStore::new(&self.transformer.config, tokens.len(), 1, KvPrecision::Single);
+        let (mut cache, mut space) = (KvCache::new(&Arc::new(store)), Workspace::default());
+        let slot = Slot { tokens, cache: &mut cache, want: Want::All };
+        self.transformer.forward(&Pool::single(Level::detect()), &mut space, &mut [slot])?;
+        let logits = space.logits();
+        Ok((0..logits.count()).map(|row| logits.row(row).to_vec()).collect())
     }
 
     /// Which model this is.

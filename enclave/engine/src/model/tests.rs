@@ -1,6 +1,7 @@
 //! Agreement with llama.cpp on small random models, and files that are refused.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -113,71 +114,133 @@ fn divergence(ours: &[f32], theirs: &[f32], spread: f64) -> f64 {
     scaled(theirs).iter().zip(scaled(ours)).map(|(p, q)| p * (p / q).ln()).sum()
 }
 
+/// Both sides quantise activations, we in blocks of 32 and llama.cpp partly in blocks of 256; what
+/// expanded weights give in floats is exact in comparison, and shows how far off each side is.
 #[test]
 fn quantised_models_agree_with_llama_cpp_in_distribution() {
     for name in ["llama256-Q4_0", "llama256-Q4_K_M", "llama256-Q6_K", "llama256-Q8_0"] {
-        for arithmetic in [Arithmetic::Integer, Arithmetic::Float] {
-            let Some(case) = case_in(name, arithmetic) else { return };
-            let ours = case.model.logits(&case.reference.prompt).unwrap();
-            let spread = deviation(&case.logits.concat());
-            let mut worst = 0.0_f64;
-            for (ours, theirs) in ours.iter().zip(&case.logits) {
-                worst = worst.max(divergence(ours, theirs, spread));
-                let ours_of_top = ours[best(theirs)];
-                let rank = ours.iter().filter(|value| **value > ours_of_top).count();
-                assert!(rank < 2, "{name} {arithmetic:?}: the first token has rank {rank}");
-            }
-            println!("{name} {arithmetic:?}: worst divergence {worst:.2e} at a deviation of {spread:.2}");
-            assert!(worst < 1e-3, "{name} {arithmetic:?}: {worst}");
-            check_greedy(&case, 0.1 * spread as f32);
-        }
-    }
-}
-
-#[test]
-fn reading_in_pieces_gives_the_same_logits() {
-    for name in ["llama-f32", "gemma3-f32", "llama256-Q4_K_M"] {
         let Some(case) = case(name) else { return };
-        let tokens: Vec<u32> = case.reference.prompt.repeat(3);
-        let whole = case.model.logits(&tokens).unwrap();
-        let spread = deviation(&whole.concat());
-        for size in [1, 7, 16] {
-            let transformer = &case.model.transformer;
-            let mut cache = KvCache::new(&transformer.config, tokens.len()).unwrap();
+        let Some(exact) = case_in(name, Arithmetic::Float) else { return };
+        let ours = case.model.logits(&case.reference.prompt).unwrap();
+        let exact_logits = exact.model.logits(&case.reference.prompt).unwrap();
+        let spread = deviation(&case.logits.concat());
+        let worst = |a: &[Vec<f32>], b: &[Vec<f32>]| {
+            a.iter().zip(b).map(|(a, b)| divergence(a, b, spread)).fold(0.0_f64, f64::max)
+        };
+        let (apart, ours_off, theirs_off) =
+            (worst(&ours, &case.logits), worst(&ours, &exact_logits), worst(&case.logits, &exact_logits));
+        println!("{name}: {apart:.2e} apart; from exact we are {ours_off:.2e} off, they {theirs_off:.2e}");
+        assert!(apart < 3e-3, "{name}: {apart}");
+        assert!(ours_off < 1e-3, "{name}: {ours_off}");
+        for (ours, theirs) in ours.iter().zip(&case.logits) {
+            let ours_of_top = ours[best(theirs)];
+            let rank = ours.iter().filter(|value| **value > ours_of_top).count();
+            assert!(rank < 2, "{name}: the first token has rank {rank}");
+        }
+        check_greedy(&case, 0.1 * spread as f32);
+        check_greedy(&exact, 0.1 * spread as f32);
+    }
+}
+
+/// Greedy and prompt tokens of several sequences, read and generated in steps of every shape.
+#[test]
+fn pieces_company_and_threads_change_no_bit() {
+    for name in ["llama256-Q4_K_M", "llama256-Q8_0", "llama256-Q4_0", "llama256-Q6_K", "gemma3-f32"] {
+        let Some(case) = case(name) else { return };
+        let transformer = &case.model.transformer;
+        let sequences: Vec<Vec<u32>> = (0..9)
+            .map(|at| case.reference.prompt.iter().cycle().skip(at).take(5 + 3 * at).copied().collect())
+            .collect();
+        let store = Arc::new(KvStore::new(&transformer.config, 1000, 20, KvPrecision::Half));
+        let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let alone = |pool: &Pool, tokens: &[u32], size: usize| {
+            let (mut cache, mut space) = (KvCache::new(&store), Workspace::default());
             let mut rows = Vec::new();
-            for piece in tokens.chunks(size) {
-                let logits = transformer.forward(piece, &mut cache, Want::All).unwrap().unwrap();
-                rows.extend(logits.to_vec2::<f32>().unwrap());
+            for tokens in tokens.chunks(size) {
+                let slot = Slot { tokens, cache: &mut cache, want: Want::All };
+                transformer.forward(pool, &mut space, &mut [slot]).unwrap();
+                rows.extend((0..tokens.len()).map(|row| bits(space.logits().row(row))));
             }
-            let worst = rows
-                .concat()
-                .iter()
-                .zip(whole.concat())
-                .map(|(a, b)| f64::from((a - b).abs()))
-                .fold(0.0, f64::max);
-            // Differently shaped products add up in different orders, and rounding that decides how an
-            // activation is quantised shows.
-            let tolerance = if name.ends_with("f32") { 1e-4 } else { 0.2 };
-            assert!(worst < tolerance * spread, "{name} by {size}: {worst} at a deviation of {spread}");
+            rows
+        };
+        let scalar = Pool::single(Level::available()[0]);
+        let expected: Vec<_> = sequences.iter().map(|tokens| alone(&scalar, tokens, 1000)).collect();
+        for level in Level::available() {
+            for threads in [1, 3] {
+                let pool = Pool::new(threads, level).unwrap();
+                let _session = pool.session();
+                for size in [1, 7] {
+                    assert_eq!(alone(&pool, &sequences[4], size), expected[4], "{name} by {size}");
+                }
+                // Together, each with pieces of another size.
+                let mut caches: Vec<_> = sequences.iter().map(|_| KvCache::new(&store)).collect();
+                let (mut space, mut read) = (Workspace::default(), vec![0; sequences.len()]);
+                while read.iter().zip(&sequences).any(|(read, tokens)| *read < tokens.len()) {
+                    let mut slots = Vec::new();
+                    let mut rows = Vec::new();
+                    for (at, (tokens, cache)) in sequences.iter().zip(&mut caches).enumerate() {
+                        let piece = &tokens[read[at]..tokens.len().min(read[at] + 1 + at)];
+                        if !piece.is_empty() {
+                            rows.extend((read[at]..read[at] + piece.len()).map(|position| (at, position)));
+                            read[at] += piece.len();
+                            slots.push(Slot { tokens: piece, cache, want: Want::All });
+                        }
+                    }
+                    transformer.forward(&pool, &mut space, &mut slots).unwrap();
+                    for (row, (sequence, position)) in rows.into_iter().enumerate() {
+                        assert_eq!(bits(space.logits().row(row)), expected[sequence][position], "{name}");
+                    }
+                }
+            }
         }
     }
 }
 
 #[test]
-fn the_cache_grows_over_its_blocks() {
+fn half_precision_keys_and_values_are_close() {
+    let Some(case) = case("llama-f32") else { return };
+    let transformer = &case.model.transformer;
+    let tokens = &case.reference.prompt;
+    let store = Arc::new(KvStore::new(&transformer.config, tokens.len(), 1, KvPrecision::Half));
+    let (mut cache, mut space) = (KvCache::new(&store), Workspace::default());
+    let slot = Slot { tokens, cache: &mut cache, want: Want::All };
+    transformer.forward(&Pool::single(Level::detect()), &mut space, &mut [slot]).unwrap();
+    let spread = deviation(&case.logits.concat());
+    let differences = space.logits().values().iter().zip(case.logits.concat());
+    let worst = differences.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    println!("worst difference {:.2e} of the deviation", worst / spread);
+    assert!(worst < 5e-3 * spread);
+}
+
+#[test]
+fn the_key_value_budget_is_a_bound_and_blocks_come_back_empty() {
     let model = tiny();
-    let mut cache = KvCache::new(&model.transformer.config, 600).unwrap();
+    let transformer = &model.transformer;
+    let store = Arc::new(KvStore::new(&transformer.config, 600, 1, KvPrecision::Half));
+    let pool = Pool::single(Level::detect());
     let tokens: Vec<u32> = (0..600).map(|at| at % 256).collect();
-    let mut last = Vec::new();
-    for piece in tokens.chunks(100) {
-        let logits = model.transformer.forward(piece, &mut cache, Want::Last).unwrap().unwrap();
-        last = logits.to_vec2::<f32>().unwrap().remove(0);
-    }
+    let run = || {
+        let (mut cache, mut space) = (KvCache::new(&store), Workspace::default());
+        for tokens in tokens.chunks(100) {
+            let slot = Slot { tokens, cache: &mut cache, want: Want::Last };
+            transformer.forward(&pool, &mut space, &mut [slot]).unwrap();
+        }
+        (cache, space.logits().values().to_vec())
+    };
+    let (mut cache, first) = run();
     assert_eq!(cache.length(), 600);
-    let whole = model.logits(&tokens).unwrap();
-    let worst = last.iter().zip(&whole[599]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 1e-4, "{worst}");
-    assert!(model.transformer.forward(&[1], &mut cache, Want::Last).is_err());
+    // 38 blocks for 600 positions and one for the sequence: 16 × 39 = 624.
+    let mut space = Workspace::default();
+    let mut read = |count: usize| {
+        let tokens = vec![1; count];
+        let slot = Slot { tokens: &tokens, cache: &mut cache, want: Want::Last };
+        transformer.forward(&pool, &mut space, &mut [slot])
+    };
+    assert!(read(25).is_err());
+    assert!(read(24).is_ok(), "a step that failed changed nothing");
+    assert!(read(1).is_err());
+    drop(cache);
+    assert_eq!(run().1, first);
 }
 
 #[test]
@@ -274,7 +337,7 @@ fn refusals_are_named_at_load() {
         file().tensor("blk.1.attn_q.weight", dimensions, 0, vec![0; bytes])
     };
     let nan = f32::NAN.to_le_bytes().repeat(32);
-    let table: [(GgufWriter, &str); 27] = [
+    let table: [(GgufWriter, &str); 28] = [
         (file().string("general.architecture", "mamba"), "unsupported-architecture"),
         (file().without("general.architecture"), "metadata-missing"),
         (file().u32("general.architecture", 1), "metadata-type"),
@@ -287,7 +350,8 @@ fn refusals_are_named_at_load() {
         (file().u32("llama.embedding_length", 30), "metadata-value"),
         (file().u32("llama.attention.head_count_kv", 3), "metadata-value"),
         (file().u32("llama.attention.key_length", 7), "metadata-value"),
-        (file().u32("llama.rope.dimension_count", 4), "metadata-value"),
+        (file().u32("llama.rope.dimension_count", 10), "metadata-value"),
+        (file().u32("llama.rope.dimension_count", 3), "metadata-value"),
         (file().f32("llama.rope.freq_base", f32::NAN), "metadata-value"),
         (file().f32("llama.rope.freq_base", -1.0), "metadata-value"),
         (file().f32("llama.attention.layer_norm_rms_epsilon", f32::INFINITY), "metadata-value"),

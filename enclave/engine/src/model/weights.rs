@@ -1,45 +1,46 @@
 //! Which tensors an architecture has, and their way from the file into place.
 
 use std::collections::BTreeMap;
-
-use candle_core::Tensor;
+use std::sync::Arc;
 
 use super::config::{Config, Family};
-use super::matrix::{Matrix, float_tensor};
+use super::matrix::{matrix, vector};
 use crate::LoadError;
 use crate::gguf::{TensorInfo, TensorReader};
+use crate::kernels::Matrix;
 
 /// A transformer's weights.
 pub(crate) struct Weights {
-    pub(crate) embedding: Matrix,
+    pub(crate) embedding: Arc<Matrix>,
     pub(crate) layers: Vec<Layer>,
-    pub(crate) output_norm: Tensor,
-    pub(crate) output: Matrix,
+    pub(crate) output_norm: Vec<f32>,
+    /// The embedding itself in models with tied weights.
+    pub(crate) output: Arc<Matrix>,
     /// What each rotary frequency is divided by (Llama 3.1 and later).
     pub(crate) rope_factors: Option<Vec<f32>>,
 }
 
 /// One layer's weights.
 pub(crate) struct Layer {
-    pub(crate) attention_norm: Tensor,
+    pub(crate) attention_norm: Vec<f32>,
     pub(crate) query: Linear,
     pub(crate) key: Linear,
     pub(crate) value: Linear,
-    pub(crate) query_norm: Option<Tensor>,
-    pub(crate) key_norm: Option<Tensor>,
+    pub(crate) query_norm: Option<Vec<f32>>,
+    pub(crate) key_norm: Option<Vec<f32>>,
     pub(crate) attention_output: Linear,
-    pub(crate) attention_post_norm: Option<Tensor>,
-    pub(crate) feed_norm: Tensor,
+    pub(crate) attention_post_norm: Option<Vec<f32>>,
+    pub(crate) feed_norm: Vec<f32>,
     pub(crate) gate: Matrix,
     pub(crate) up: Matrix,
     pub(crate) down: Matrix,
-    pub(crate) feed_post_norm: Option<Tensor>,
+    pub(crate) feed_post_norm: Option<Vec<f32>>,
 }
 
 /// A matrix and perhaps a bias.
 pub(crate) struct Linear {
     pub(crate) weight: Matrix,
-    pub(crate) bias: Option<Tensor>,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// How a tensor is used.
@@ -151,16 +152,13 @@ impl Weights {
         while let Some((info, bytes)) = tensors.next_tensor()? {
             match plan.0.get(&info.name).map(|expected| expected.usage) {
                 Some(Use::Matrix) => {
-                    let matrix = if expand {
-                        Matrix::Dense(float_tensor(&info, &bytes)?)
-                    } else {
-                        Matrix::from_file(&info, bytes)?
-                    };
+                    let rows = 0..info.shape.first().copied().unwrap_or(0);
+                    let matrix = matrix(&info, rows, &bytes, expand)?;
                     loaded.matrices.insert(info.name, matrix);
                 }
                 Some(Use::Vector) => {
-                    let vector = float_tensor(&info, &bytes)?;
-                    loaded.vectors.insert(info.name, vector);
+                    let values = vector(&info, &bytes)?;
+                    loaded.vectors.insert(info.name, values);
                 }
                 None => return Err(LoadError::TensorUnexpected { name: info.name }),
             }
@@ -172,14 +170,14 @@ impl Weights {
 #[derive(Default)]
 struct Loaded {
     matrices: BTreeMap<String, Matrix>,
-    vectors: BTreeMap<String, Tensor>,
+    vectors: BTreeMap<String, Vec<f32>>,
 }
 
 impl Loaded {
     fn assemble(mut self, config: &Config) -> Result<Weights, LoadError> {
-        let embedding = self.matrix("token_embd.weight")?;
+        let embedding = Arc::new(self.matrix("token_embd.weight")?);
         // Models with tied weights have no output matrix of their own.
-        let output = self.matrices.remove("output.weight").unwrap_or_else(|| embedding.clone());
+        let output = self.matrices.remove("output.weight").map_or_else(|| Arc::clone(&embedding), Arc::new);
         let output_norm = self.vector("output_norm.weight")?;
         let rope_factors = self.rope_factors()?;
         let mut layers = Vec::new();
@@ -217,15 +215,14 @@ impl Loaded {
         self.matrices.remove(name).ok_or_else(|| LoadError::TensorMissing { name: name.to_owned() })
     }
 
-    fn vector(&mut self, name: &str) -> Result<Tensor, LoadError> {
+    fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         self.vectors.remove(name).ok_or_else(|| LoadError::TensorMissing { name: name.to_owned() })
     }
 
     fn rope_factors(&mut self) -> Result<Option<Vec<f32>>, LoadError> {
         let name = "rope_freqs.weight";
         let problem = |problem: String| LoadError::Tensor { name: name.to_owned(), problem };
-        let Some(tensor) = self.vectors.remove(name) else { return Ok(None) };
-        let factors = tensor.to_vec1::<f32>().map_err(|error| problem(error.to_string()))?;
+        let Some(factors) = self.vectors.remove(name) else { return Ok(None) };
         match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
             Some(factor) => Err(problem(format!("{factor} is not a factor"))),
             None => Ok(Some(factors)),

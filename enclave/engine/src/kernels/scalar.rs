@@ -1,0 +1,140 @@
+//! The instructions in plain Rust: what the others are held against, and what other processors run.
+
+use half::f16;
+
+use super::LANES;
+use super::lines::Line;
+use super::simd::Simd;
+
+/// Needs nothing of the processor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scalar;
+
+fn map2(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    std::array::from_fn(|lane| f(a[lane], b[lane]))
+}
+
+/// The lane's four bytes times the four signed bytes of `values`.
+fn products(weights: &[u8; 64], lane: usize, values: i32, offset: i32) -> i32 {
+    let values = values.to_le_bytes();
+    (0..4).map(|at| (i32::from(weights[4 * lane + at]) - offset) * i32::from(values[at].cast_signed())).sum()
+}
+
+impl Simd for Scalar {
+    type F = [f32; LANES];
+    type I = [i32; LANES];
+    type B = [u8; 64];
+
+    const TOKENS_MAX: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32; LANES]) -> Self::F {
+        *values
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+        *to = value;
+    }
+
+    #[inline(always)]
+    fn load_halves(self, values: &[u16; LANES]) -> Self::F {
+        values.map(|value| f16::from_bits(value).to_f32_const())
+    }
+
+    #[inline(always)]
+    fn load_half_bytes(self, bytes: &[u8; 2 * LANES]) -> Self::F {
+        let (pairs, _) = bytes.as_chunks();
+        std::array::from_fn(|lane| f16::from_le_bytes(pairs[lane]).to_f32_const())
+    }
+
+    #[inline(always)]
+    fn load_u8(self, values: &[u8; LANES]) -> Self::F {
+        values.map(f32::from)
+    }
+
+    #[inline(always)]
+    fn load_i8(self, values: &[u8; LANES]) -> Self::F {
+        values.map(|value| f32::from(value.cast_signed()))
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        map2(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        std::array::from_fn(|lane| (-a[lane]).mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn int_zero(self) -> Self::I {
+        [0; LANES]
+    }
+
+    #[inline(always)]
+    fn int_less(self, a: Self::I, value: i32) -> Self::I {
+        a.map(|lane| lane.wrapping_sub(value))
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        a.map(|lane| lane as f32)
+    }
+
+    #[inline(always)]
+    fn bytes(self, line: &Line) -> Self::B {
+        line.0
+    }
+
+    #[inline(always)]
+    fn low(self, a: Self::B) -> Self::B {
+        a.map(|byte| byte & 0x0f)
+    }
+
+    #[inline(always)]
+    fn high(self, a: Self::B) -> Self::B {
+        a.map(|byte| byte >> 4)
+    }
+
+    #[inline(always)]
+    fn with_bit<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B {
+        std::array::from_fn(|at| nibbles[at] | (((bits[at] >> AT) & 1) << 4))
+    }
+
+    #[inline(always)]
+    fn with_pair<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B {
+        std::array::from_fn(|at| nibbles[at] | (((bits[at] >> AT) & 3) << 4))
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I {
+        std::array::from_fn(|lane| sum[lane] + products(&weights, lane, values, 0))
+    }
+
+    #[inline(always)]
+    fn dot_offset(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I {
+        std::array::from_fn(|lane| sum[lane] + products(&weights, lane, values, 128))
+    }
+
+    #[inline(always)]
+    fn offset_done(self, sum: Self::I, _values_sum: i32) -> Self::I {
+        sum
+    }
+}

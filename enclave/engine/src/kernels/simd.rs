@@ -1,0 +1,91 @@
+//! The instructions that the kernels are written in.
+
+use super::LANES;
+use super::lines::Line;
+
+/// Sixteen lanes. A value of an implementing type is the proof that its instructions exist here.
+///
+/// Each operation is exact or rounds correctly, so implementations can differ in speed only.
+pub(super) trait Simd: Copy + Send + Sync {
+    /// Sixteen `f32`.
+    type F: Copy;
+    /// Sixteen `i32`.
+    type I: Copy;
+    /// Sixty-four bytes: four for each lane.
+    type B: Copy;
+
+    /// Tokens that share a panel's unpacked weights: as many as the registers allow.
+    const TOKENS_MAX: usize;
+
+    fn splat(self, value: f32) -> Self::F;
+    fn load(self, values: &[f32; LANES]) -> Self::F;
+    fn store(self, value: Self::F, to: &mut [f32; LANES]);
+    /// From IEEE half precision.
+    fn load_halves(self, values: &[u16; LANES]) -> Self::F;
+    /// From half precision, little-endian.
+    fn load_half_bytes(self, bytes: &[u8; 2 * LANES]) -> Self::F;
+    fn load_u8(self, values: &[u8; LANES]) -> Self::F;
+    fn load_i8(self, values: &[u8; LANES]) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c - a * b`, rounded once.
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+
+    fn int_zero(self) -> Self::I;
+    /// `a` less `value` in every lane.
+    fn int_less(self, a: Self::I, value: i32) -> Self::I;
+    fn to_float(self, a: Self::I) -> Self::F;
+
+    fn bytes(self, line: &Line) -> Self::B;
+    /// The low four bits of each byte.
+    fn low(self, a: Self::B) -> Self::B;
+    /// The high four bits of each byte.
+    fn high(self, a: Self::B) -> Self::B;
+    /// Bit `AT` of each byte, as bit 4; joined with `nibbles`.
+    fn with_bit<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B;
+    /// Bits `AT` and `AT + 1` of each byte, as bits 4 and 5; joined with `nibbles`. `AT` is even.
+    fn with_pair<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B;
+    /// Adds to each lane the four products of its bytes (0 to 127) and the four signed bytes of
+    /// `values` (-127 to 127).
+    fn dot(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I;
+    /// The same for bytes 0 to 255 that stand for themselves less 128. [`Self::offset_done`] follows.
+    fn dot_offset(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I;
+    /// Ends a sum made by [`Self::dot_offset`], given the sum of all `values`.
+    fn offset_done(self, sum: Self::I, values_sum: i32) -> Self::I;
+}
+
+/// Makes a function that picks the implementation: its body is compiled for each level with that
+/// level's instructions, from one generic source that is always inlined.
+macro_rules! dispatched {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($level:ident $(, $arg:ident: $type:ty)* $(,)?) = $generic:path) => {
+        $(#[$meta])*
+        $visibility fn $name($level: $crate::kernels::Level $(, $arg: $type)*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn on_avx2(simd: $crate::kernels::avx2::Avx2 $(, $arg: $type)*) {
+                $generic(simd $(, $arg)*);
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+            fn on_avx512(simd: $crate::kernels::avx512::Avx512 $(, $arg: $type)*) {
+                $generic(simd $(, $arg)*);
+            }
+            match $level.tokens() {
+                $crate::kernels::level::Tokens::Scalar(simd) => $generic(simd $(, $arg)*),
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::level::Tokens::Avx2(simd) => {
+                    // SAFETY: the token is made only where these instructions were detected.
+                    unsafe { on_avx2(simd $(, $arg)*) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::level::Tokens::Avx512(simd) => {
+                    // SAFETY: the token is made only where these instructions were detected.
+                    unsafe { on_avx512(simd $(, $arg)*) }
+                }
+            }
+        }
+    };
+}
+pub(super) use dispatched;
