@@ -15,6 +15,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use self::worker::{Job, Shared};
+use crate::kernels::Level;
+use crate::model::{KvPrecision, KvStore};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{
@@ -85,6 +87,7 @@ pub struct Engine {
     text_bytes_max: usize,
     chat_template: Option<Arc<ChatTemplate>>,
     options: EngineOptions,
+    kv_bytes_max: usize,
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,
 }
@@ -115,10 +118,22 @@ impl Engine {
         let tokenizer = Arc::clone(&model.tokenizer);
         let chat_template = model.chat_template.clone();
         let shared = Arc::new(Shared::default());
-        let worker = worker::start(model, options.clone(), Arc::clone(&shared))?;
+        let (config, precision) = (&model.transformer.config, KvPrecision::default());
+        let store = KvStore::new(config, options.kv_tokens_max, options.max_sequences, precision);
+        let kv_bytes_max = store.bytes_max();
+        let worker = worker::start(model, store, options.clone(), Arc::clone(&shared))?;
         let tokens_max = index(identity.context_length()).saturating_add(1);
         let text_bytes_max = tokenizer.token_bytes_max().saturating_mul(tokens_max);
-        Ok(Self { identity, tokenizer, text_bytes_max, chat_template, options, shared, worker: Some(worker) })
+        Ok(Self {
+            identity,
+            tokenizer,
+            text_bytes_max,
+            chat_template,
+            options,
+            kv_bytes_max,
+            shared,
+            worker: Some(worker),
+        })
     }
 
     /// Admits a request or refuses it at once. Events arrive at `sink` from then on.
@@ -205,6 +220,19 @@ impl Engine {
     #[must_use]
     pub fn context_length(&self) -> u32 {
         self.identity.context_length()
+    }
+
+    /// Bytes that the keys and values of all running sequences may take together: blocks are made as
+    /// they are needed, up to so many, and kept.
+    #[must_use]
+    pub fn kv_bytes_max(&self) -> usize {
+        self.kv_bytes_max
+    }
+
+    /// The instructions that products are computed with here: they change how fast, not what.
+    #[must_use]
+    pub fn instructions(&self) -> &'static str {
+        Level::detect().name()
     }
 
     /// Which engine this is.

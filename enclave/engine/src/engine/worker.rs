@@ -15,7 +15,7 @@ use std::time::Instant;
 use super::sequence::{Sequence, count};
 use super::{EngineOptions, Load, Sink};
 use crate::kernels::{Level, Pool};
-use crate::model::{KvPrecision, KvStore, Workspace};
+use crate::model::{KvStore, Workspace};
 use crate::{Event, Finish, FinishReason, GenerateRequest, Model, StartError, SubmitError, Timing, Usage};
 
 /// An admitted request.
@@ -122,18 +122,13 @@ impl Shared {
 
 pub(super) fn start(
     model: Model,
+    store: KvStore,
     options: EngineOptions,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<()>, StartError> {
     let small = options.threads == 0 && model.identity.parameters <= SMALL_PARAMETERS_MAX;
     let threads = if small { 1 } else { options.threads };
     let pool = Pool::new(threads, Level::detect()).map_err(|error| StartError::Threads(error.to_string()))?;
-    let store = KvStore::new(
-        &model.transformer.config,
-        options.kv_tokens_max,
-        options.max_sequences,
-        KvPrecision::default(),
-    );
     std::thread::Builder::new()
         .name("engine-0".to_owned())
         .spawn(move || {

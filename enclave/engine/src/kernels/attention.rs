@@ -106,7 +106,7 @@ fn store<E: Element>(to: &mut [E], padded: usize, position: usize, key: &[f32], 
 /// How keys and values are kept.
 trait Element: Copy + 'static {
     fn from_f32(value: f32) -> Self;
-    fn load<S: Simd>(simd: S, values: &[Self; LANES]) -> S::F;
+    fn load<S: Simd>(simd: S, values: &[Self; LANES], part: usize) -> S::F;
 }
 
 impl Element for u16 {
@@ -115,8 +115,8 @@ impl Element for u16 {
     }
 
     #[inline(always)]
-    fn load<S: Simd>(simd: S, values: &[Self; LANES]) -> S::F {
-        simd.load_halves(values)
+    fn load<S: Simd>(simd: S, values: &[Self; LANES], part: usize) -> S::F {
+        simd.load_halves(values, part)
     }
 }
 
@@ -126,8 +126,8 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    fn load<S: Simd>(simd: S, values: &[Self; LANES]) -> S::F {
-        simd.load(values)
+    fn load<S: Simd>(simd: S, values: &[Self; LANES], part: usize) -> S::F {
+        simd.load(values, part)
     }
 }
 
@@ -135,7 +135,7 @@ impl Element for f32 {
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
     /// The sequence's blocks, from position 0 on.
-    pub(crate) blocks: &'a [Box<KvBlock>],
+    pub(crate) blocks: &'a [KvBlock],
     pub(crate) layer: usize,
     /// The key-value head.
     pub(crate) head: usize,
@@ -243,26 +243,28 @@ fn score<S: Simd, E: Element, const H: usize>(
     let padded = keys.len();
     let queries: [&[[f32; 4]]; H] =
         std::array::from_fn(|index| queries[(head + index) * padded..][..padded].as_chunks::<4>().0);
-    let mut sums = [[simd.splat(0.0); 4]; H];
-    for (four, keys) in keys.as_chunks::<4>().0.iter().enumerate() {
-        for part in 0..4 {
-            let key = E::load(simd, &keys[part]);
-            for index in 0..H {
-                let query = simd.splat(queries[index][four][part]);
-                sums[index][part] = simd.fma(query, key, sums[index][part]);
+    for lanes in 0..S::PARTS {
+        let mut sums = [[simd.splat(0.0); 4]; H];
+        for (four, keys) in keys.as_chunks::<4>().0.iter().enumerate() {
+            for part in 0..4 {
+                let key = E::load(simd, &keys[part], lanes);
+                for index in 0..H {
+                    let query = simd.splat(queries[index][four][part]);
+                    sums[index][part] = simd.fma(query, key, sums[index][part]);
+                }
             }
         }
-    }
-    for (index, [a, b, c, d]) in sums.into_iter().enumerate() {
-        let score = simd.add(simd.add(a, b), simd.add(c, d));
-        let to = &mut scores[(head + index) * positions..][..positions];
-        simd.store(score, &mut to.as_chunks_mut().0[at]);
+        for (index, [a, b, c, d]) in sums.into_iter().enumerate() {
+            let score = simd.add(simd.add(a, b), simd.add(c, d));
+            let to = &mut scores[(head + index) * positions..][..positions];
+            simd.store(score, &mut to.as_chunks_mut().0[at], lanes);
+        }
     }
 }
 
 /// Where values lie, and which are visible.
 struct Values<'a> {
-    blocks: &'a [Box<KvBlock>],
+    blocks: &'a [KvBlock],
     start: usize,
     padded: usize,
     before: usize,
@@ -281,28 +283,32 @@ fn mix<S: Simd, E: Element, const H: usize>(
 ) {
     let weights: [&[f32]; H] =
         std::array::from_fn(|index| &weights[(head + index) * positions..][..positions]);
-    let panels = values.padded / LANES;
-    let mut panel = 0;
-    while panel < panels {
+    // A strip is a register's width of dimensions.
+    let strips = values.padded / LANES * S::PARTS;
+    let mut strip = 0;
+    while strip < strips {
         // Four sums at a time at least: one alone would wait for itself.
-        if H == 1 && panels - panel >= 4 {
-            mix_panels::<S, E, H, 4>(simd, values, elements, &weights, mixed, (head, panel));
-            panel += 4;
+        if H == 1 && strips - strip >= 4 {
+            mix_strips::<S, E, H, 4>(simd, values, elements, &weights, mixed, (head, strip));
+            strip += 4;
+        } else if H <= 2 && strips - strip >= 2 {
+            mix_strips::<S, E, H, 2>(simd, values, elements, &weights, mixed, (head, strip));
+            strip += 2;
         } else {
-            mix_panels::<S, E, H, 1>(simd, values, elements, &weights, mixed, (head, panel));
-            panel += 1;
+            mix_strips::<S, E, H, 1>(simd, values, elements, &weights, mixed, (head, strip));
+            strip += 1;
         }
     }
 }
 
 #[inline(always)]
-fn mix_panels<S: Simd, E: Element, const H: usize, const P: usize>(
+fn mix_strips<S: Simd, E: Element, const H: usize, const P: usize>(
     simd: S,
     values: &Values<'_>,
     elements: &impl Fn(&KvBlock) -> &[E],
     weights: &[&[f32]; H],
     mixed: &mut [f32],
-    (head, panel): (usize, usize),
+    (head, strip): (usize, usize),
 ) {
     let (padded, count) = (values.padded, POSITIONS_PER_BLOCK * values.padded);
     let mut sums = [[simd.splat(0.0); P]; H];
@@ -311,9 +317,10 @@ fn mix_panels<S: Simd, E: Element, const H: usize, const P: usize>(
         let from = values.before.saturating_sub(at * POSITIONS_PER_BLOCK);
         let to = (values.visible - at * POSITIONS_PER_BLOCK).min(POSITIONS_PER_BLOCK);
         for position in from.min(to)..to {
-            let row = &rows[position * padded..][..padded].as_chunks::<LANES>().0[panel..][..P];
+            let row = rows[position * padded..][..padded].as_chunks::<LANES>().0;
             for part in 0..P {
-                let value = E::load(simd, &row[part]);
+                let (panel, lanes) = ((strip + part) / S::PARTS, (strip + part) % S::PARTS);
+                let value = E::load(simd, &row[panel], lanes);
                 for index in 0..H {
                     let weight = simd.splat(weights[index][at * POSITIONS_PER_BLOCK + position]);
                     sums[index][part] = simd.fma(weight, value, sums[index][part]);
@@ -324,7 +331,8 @@ fn mix_panels<S: Simd, E: Element, const H: usize, const P: usize>(
     for (index, sums) in sums.into_iter().enumerate() {
         let to = &mut mixed[(head + index) * padded..][..padded];
         for (part, sum) in sums.into_iter().enumerate() {
-            simd.store(sum, &mut to.as_chunks_mut().0[panel + part]);
+            let (panel, lanes) = ((strip + part) / S::PARTS, (strip + part) % S::PARTS);
+            simd.store(sum, &mut to.as_chunks_mut().0[panel], lanes);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! The instructions by AVX-512 with VNNI: Zen 4, Ice Lake and later.
+//!
+//! What is imported as `x86` is the compiler's instructions; for the tests, which run on machines
+//! without them too, it is a model of them after Intel's pseudo-code.
 
-use core::arch::x86_64::*;
-
-use super::LANES;
-use super::lines::Line;
-use super::simd::Simd;
+use super::x86::*;
+use crate::kernels::LANES;
+use crate::kernels::lines::Line;
+use crate::kernels::simd::Simd;
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512(());
+pub(in crate::kernels) struct Avx512(());
 
 impl Avx512 {
-    pub(super) fn detect() -> Option<Self> {
+    pub(in crate::kernels) fn detect() -> Option<Self> {
         let all = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
@@ -35,11 +37,23 @@ macro_rules! proven {
     }};
 }
 
+impl Avx512 {
+    #[inline(always)]
+    fn dot<const N: usize>(self, weights: &[__m512i; N], values: &[i32; N]) -> __m512i {
+        let mut sum = proven!(self, _mm512_setzero_si512());
+        for at in 0..N {
+            sum = proven!(self, _mm512_dpbusd_epi32(sum, weights[at], _mm512_set1_epi32(values[at])));
+        }
+        sum
+    }
+}
+
 impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
 
+    const PARTS: usize = 1;
     const TOKENS_MAX: usize = 8;
 
     #[inline(always)]
@@ -48,32 +62,32 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn load(self, values: &[f32; LANES]) -> __m512 {
+    fn load(self, values: &[f32; LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_loadu_ps(values.as_ptr()))
     }
 
     #[inline(always)]
-    fn store(self, value: __m512, to: &mut [f32; LANES]) {
+    fn store(self, value: __m512, to: &mut [f32; LANES], _part: usize) {
         proven!(self, _mm512_storeu_ps(to.as_mut_ptr(), value));
     }
 
     #[inline(always)]
-    fn load_halves(self, values: &[u16; LANES]) -> __m512 {
+    fn load_halves(self, values: &[u16; LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())))
     }
 
     #[inline(always)]
-    fn load_half_bytes(self, bytes: &[u8; 2 * LANES]) -> __m512 {
+    fn load_half_bytes(self, bytes: &[u8; 2 * LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_cvtph_ps(_mm256_loadu_si256(bytes.as_ptr().cast())))
     }
 
     #[inline(always)]
-    fn load_u8(self, values: &[u8; LANES]) -> __m512 {
+    fn load_u8(self, values: &[u8; LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
     }
 
     #[inline(always)]
-    fn load_i8(self, values: &[u8; LANES]) -> __m512 {
+    fn load_i8(self, values: &[u8; LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
     }
 
@@ -98,11 +112,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn int_zero(self) -> __m512i {
-        proven!(self, _mm512_setzero_si512())
-    }
-
-    #[inline(always)]
     fn int_less(self, a: __m512i, value: i32) -> __m512i {
         proven!(self, _mm512_sub_epi32(a, _mm512_set1_epi32(value)))
     }
@@ -113,7 +122,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn bytes(self, line: &Line) -> __m512i {
+    fn bytes(self, line: &Line, _part: usize) -> __m512i {
         proven!(self, _mm512_loadu_si512(line.0.as_ptr().cast()))
     }
 
@@ -160,17 +169,22 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn dot(self, sum: __m512i, weights: __m512i, values: i32) -> __m512i {
-        proven!(self, _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(values)))
+    fn dot_four_bits(self, weights: &[__m512i; 8], values: &[i32; 8]) -> __m512i {
+        self.dot(weights, values)
     }
 
     #[inline(always)]
-    fn dot_offset(self, sum: __m512i, weights: __m512i, values: i32) -> __m512i {
-        self.dot(sum, weights, values)
+    fn dot_five_bits(self, weights: &[__m512i; 8], values: &[i32; 8]) -> __m512i {
+        self.dot(weights, values)
     }
 
     #[inline(always)]
-    fn offset_done(self, sum: __m512i, values_sum: i32) -> __m512i {
-        self.int_less(sum, values_sum << 7)
+    fn dot_six_bits(self, weights: &[__m512i; 4], values: &[i32; 4]) -> __m512i {
+        self.dot(weights, values)
+    }
+
+    #[inline(always)]
+    fn dot_offset(self, weights: &[__m512i; 8], values: &[i32; 8], sum: i32) -> __m512i {
+        self.int_less(self.dot(weights, values), sum << 7)
     }
 }

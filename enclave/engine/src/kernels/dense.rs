@@ -4,6 +4,7 @@
 //! order by fused multiply-add; then (first + second) + (third + fourth).
 
 use super::lines::Line;
+use super::panel::Sums;
 use super::rows::Rows;
 use super::simd::Simd;
 
@@ -14,25 +15,28 @@ pub(super) fn product<S: Simd, const T: usize>(
     panel: &[Line],
     rows: &Rows,
     first: usize,
-) -> [S::F; T] {
+    results: &mut Sums<S, T>,
+) {
     let tokens: [&[f32]; T] = std::array::from_fn(|token| &rows.row(first + token)[..panel.len()]);
-    let mut sums = [[simd.splat(0.0); 4]; T];
-    let (fours, rest) = panel.as_chunks::<4>();
-    for (four, lines) in fours.iter().enumerate() {
-        for (at, line) in lines.iter().enumerate() {
-            let weights = simd.load(line.floats());
+    for part in 0..S::PARTS {
+        let mut sums = [[simd.splat(0.0); 4]; T];
+        let (fours, rest) = panel.as_chunks::<4>();
+        for (four, lines) in fours.iter().enumerate() {
+            for (at, line) in lines.iter().enumerate() {
+                let weights = simd.load(line.floats(), part);
+                for token in 0..T {
+                    let value = simd.splat(tokens[token][4 * four + at]);
+                    sums[token][at] = simd.fma(weights, value, sums[token][at]);
+                }
+            }
+        }
+        for (at, line) in rest.iter().enumerate() {
+            let weights = simd.load(line.floats(), part);
             for token in 0..T {
-                let value = simd.splat(tokens[token][4 * four + at]);
+                let value = simd.splat(tokens[token][4 * fours.len() + at]);
                 sums[token][at] = simd.fma(weights, value, sums[token][at]);
             }
         }
+        results[part] = sums.map(|[a, b, c, d]| simd.add(simd.add(a, b), simd.add(c, d)));
     }
-    for (at, line) in rest.iter().enumerate() {
-        let weights = simd.load(line.floats());
-        for token in 0..T {
-            let value = simd.splat(tokens[token][4 * fours.len() + at]);
-            sums[token][at] = simd.fma(weights, value, sums[token][at]);
-        }
-    }
-    sums.map(|[a, b, c, d]| simd.add(simd.add(a, b), simd.add(c, d)))
 }

@@ -29,7 +29,7 @@ pub(super) fn exp(x: f32) -> f32 {
     sum = sum.mul_add(rest, 8.333_452e-3);
     sum = sum.mul_add(rest, 4.166_579_6e-2);
     sum = sum.mul_add(rest, 1.666_666_5e-1);
-    sum = sum.mul_add(rest, 5.000_000_1e-1);
+    sum = sum.mul_add(rest, 0.5);
     sum = sum.mul_add(rest * rest, rest) + 1.0;
     let result = sum * f32::from_bits(bits.wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { result }
@@ -143,6 +143,7 @@ fn rotate_halves_generic<S: Simd>(_simd: S, cos: &[f32], sin: &[f32], values: &m
     }
 }
 
+#[cfg(test)]
 dispatched! {
     /// Turns scores into weights: `e^(score - greatest)`; puts their sum into `total`. A score of -∞
     /// has the weight 0.

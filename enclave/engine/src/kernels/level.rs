@@ -14,6 +14,8 @@ pub(super) enum Tokens {
     Avx2(super::avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(super::avx512::Avx512),
+    #[cfg(test)]
+    Emulated(super::emulated::avx512::Avx512),
 }
 
 impl Level {
@@ -41,7 +43,17 @@ impl Level {
             Tokens::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Tokens::Avx512(_) => "avx512-vnni",
+            #[cfg(test)]
+            Tokens::Emulated(_) => "emulated avx512-vnni",
         }
+    }
+
+    /// Every one that this processor has, and AVX-512 emulated.
+    #[cfg(test)]
+    pub(crate) fn testable() -> Vec<Self> {
+        let mut levels = Self::available();
+        levels.extend(super::emulated::avx512::Avx512::detect().map(|simd| Self(Tokens::Emulated(simd))));
+        levels
     }
 
     pub(super) fn tokens(self) -> Tokens {

@@ -26,7 +26,9 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
-    reason = "shapes are checked where matrices and rows are made; a slip panics and ends the request"
+    clippy::needless_range_loop,
+    reason = "shapes are checked where matrices and rows are made; a slip panics and ends the request; \
+              registers side by side are counted"
 )]
 
 mod attention;
@@ -35,6 +37,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dense;
+#[cfg(test)]
+mod emulated;
 mod float;
 mod level;
 mod lines;
@@ -48,6 +52,10 @@ mod scalar;
 mod simd;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    pub(super) use core::arch::x86_64::*;
+}
 
 pub(crate) use attention::{Heads, KvBlock, KvShape, POSITIONS_PER_BLOCK, attend};
 pub(crate) use float::{Gate, add, gated, rms_norm, rotate_halves, rotate_pairs};

@@ -19,13 +19,15 @@ pub(super) struct Format {
     pub(super) block_values: usize,
     /// Bytes in it.
     pub(super) block_bytes: usize,
-    /// Puts a file's block (the `index`-th of those that are packed together) into a lane.
-    pub(super) put: fn(lines: &mut [Line], lane: usize, index: usize, block: &[u8]),
+    pub(super) put: Put,
 }
+
+/// Puts a block, the `index`-th of those that are packed together, into a lane.
+type Put = fn(lines: &mut [Line], lane: usize, index: usize, block: &[u8]);
 
 impl Format {
     pub(super) fn of(storage: GgmlDType) -> Option<Self> {
-        let (kind, put): (_, fn(&mut [Line], usize, usize, &[u8])) = match storage {
+        let (kind, put): (_, Put) = match storage {
             GgmlDType::F32 => (Kind::Float, put_f32),
             GgmlDType::F16 => (Kind::Float, put_f16),
             GgmlDType::BF16 => (Kind::Float, put_bf16),

@@ -11,6 +11,9 @@ use super::matrix::Kind;
 use super::rows::{Block, Rows};
 use super::simd::Simd;
 
+/// A panel's results for `T` tokens: sixteen lanes in one register or, by halves, in two.
+pub(super) type Sums<S, const T: usize> = [[<S as Simd>::F; T]; 2];
+
 /// The products of a panel with the `T` rows from `first` on.
 #[inline(always)]
 pub(super) fn product<S: Simd, const T: usize>(
@@ -19,185 +22,177 @@ pub(super) fn product<S: Simd, const T: usize>(
     panel: &[Line],
     rows: &Rows,
     first: usize,
-) -> [S::F; T] {
-    match kind {
-        Kind::Float => super::dense::product(simd, panel, rows, first),
-        Kind::Q8 => q8(simd, panel, tokens(rows, first)),
-        Kind::Q4 => q4(simd, panel, tokens(rows, first)),
-        Kind::Q4K => q4k(simd, panel, tokens(rows, first)),
-        Kind::Q5K => q5k(simd, panel, tokens(rows, first)),
-        Kind::Q6K => q6k(simd, panel, tokens(rows, first)),
+) -> Sums<S, T> {
+    let mut sums = [[simd.splat(0.0); T]; 2];
+    if kind == Kind::Float {
+        super::dense::product(simd, panel, rows, first, &mut sums);
+        return sums;
     }
+    let tokens: [&[Block]; T] = std::array::from_fn(|token| rows.blocks(first + token));
+    match kind {
+        Kind::Q8 => q8(simd, panel, tokens, &mut sums),
+        Kind::Q4 => q4(simd, panel, tokens, &mut sums),
+        Kind::Q4K => q4k(simd, panel, tokens, &mut sums),
+        Kind::Q5K => q5k(simd, panel, tokens, &mut sums),
+        Kind::Q6K | Kind::Float => q6k(simd, panel, tokens, &mut sums),
+    }
+    sums
 }
 
+/// Adds a block's integers, scaled.
 #[inline(always)]
-fn tokens<const T: usize>(rows: &Rows, first: usize) -> [&[Block]; T] {
-    std::array::from_fn(|token| rows.blocks(first + token))
+fn scaled<S: Simd>(simd: S, integers: S::I, scale: S::F, block: &Block, sum: &mut S::F) {
+    let scale = simd.mul(scale, simd.splat(block.scale));
+    *sum = simd.fma(simd.to_float(integers), scale, *sum);
 }
 
 /// Pairs of blocks: a line of scales, then eight lines for each block.
 #[inline(always)]
-fn q8<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T]) -> [S::F; T] {
-    let mut sums = [simd.splat(0.0); T];
+fn q8<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (pair, lines) in panel.as_chunks::<17>().0.iter().enumerate() {
         for half in 0..2 {
-            let scale = simd.load_half_bytes(lines[0].half(half));
-            let weights: [S::B; 8] = std::array::from_fn(|at| simd.bytes(&lines[1 + 8 * half + at]));
-            for token in 0..T {
-                let block = &tokens[token][2 * pair + half];
-                let mut sum = simd.int_zero();
-                for at in 0..8 {
-                    sum = simd.dot_offset(sum, weights[at], block.quants[at]);
+            for part in 0..S::PARTS {
+                let scale = simd.load_half_bytes(lines[0].half(half), part);
+                let weights = std::array::from_fn(|at| simd.bytes(&lines[1 + 8 * half + at], part));
+                for token in 0..T {
+                    let block = &tokens[token][2 * pair + half];
+                    let sum = block.sums[0] + block.sums[1];
+                    let integers = simd.dot_offset(&weights, &block.quants, sum);
+                    scaled(simd, integers, scale, block, &mut sums[part][token]);
                 }
-                let sum = simd.offset_done(sum, block.sums[0] + block.sums[1]);
-                let scale = simd.mul(scale, simd.splat(block.scale));
-                sums[token] = simd.fma(simd.to_float(sum), scale, sums[token]);
             }
         }
     }
-    sums
 }
 
-/// Four lines of nibbles as eight of bytes: the low ones come first.
+/// Four lines of nibbles as eight registers of bytes: the low ones come first.
 #[inline(always)]
-fn nibbles<S: Simd>(simd: S, lines: &[Line; 4]) -> [S::B; 8] {
-    let packed: [S::B; 4] = std::array::from_fn(|at| simd.bytes(&lines[at]));
+fn nibbles<S: Simd>(simd: S, lines: &[Line; 4], part: usize) -> [S::B; 8] {
+    let packed: [S::B; 4] = std::array::from_fn(|at| simd.bytes(&lines[at], part));
     std::array::from_fn(|at| if at < 4 { simd.low(packed[at]) } else { simd.high(packed[at - 4]) })
-}
-
-#[inline(always)]
-fn dot<S: Simd>(simd: S, weights: &[S::B; 8], block: &Block) -> S::I {
-    let mut sum = simd.int_zero();
-    for at in 0..8 {
-        sum = simd.dot(sum, weights[at], block.quants[at]);
-    }
-    sum
 }
 
 /// Pairs of blocks: a line of scales, then four lines for each block.
 #[inline(always)]
-fn q4<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T]) -> [S::F; T] {
-    let mut sums = [simd.splat(0.0); T];
+fn q4<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (pair, lines) in panel.as_chunks::<9>().0.iter().enumerate() {
         let (scales, packed) = (&lines[0], lines[1..].as_chunks::<4>().0);
         for half in 0..2 {
-            let scale = simd.load_half_bytes(scales.half(half));
-            let weights = nibbles(simd, &packed[half]);
-            for token in 0..T {
-                let block = &tokens[token][2 * pair + half];
-                let sum = simd.int_less(dot(simd, &weights, block), (block.sums[0] + block.sums[1]) << 3);
-                let scale = simd.mul(scale, simd.splat(block.scale));
-                sums[token] = simd.fma(simd.to_float(sum), scale, sums[token]);
+            for part in 0..S::PARTS {
+                let scale = simd.load_half_bytes(scales.half(half), part);
+                let weights = nibbles(simd, &packed[half], part);
+                for token in 0..T {
+                    let block = &tokens[token][2 * pair + half];
+                    let integers = simd.dot_four_bits(&weights, &block.quants);
+                    let integers = simd.int_less(integers, (block.sums[0] + block.sums[1]) << 3);
+                    scaled(simd, integers, scale, block, &mut sums[part][token]);
+                }
             }
         }
-    }
-    sums
-}
-
-/// A block of a superblock with scales and minima.
-#[inline(always)]
-fn scaled_block<S: Simd, const T: usize>(
-    simd: S,
-    weights: &[S::B; 8],
-    (scale, minimum): (S::F, S::F),
-    tokens: &[&[Block]; T],
-    at: usize,
-    sums: &mut [S::F; T],
-) {
-    for token in 0..T {
-        let block = &tokens[token][at];
-        let sum = simd.to_float(dot(simd, weights, block));
-        let scale = simd.mul(scale, simd.splat(block.scale));
-        let with = simd.fma(sum, scale, sums[token]);
-        sums[token] = simd.fnma(minimum, simd.splat(block.scaled_sum), with);
     }
 }
 
 /// A block's scale and minimum: lines 1 and 2 have the eight scales, 3 and 4 the minima.
 #[inline(always)]
-fn scale_and_minimum<S: Simd>(simd: S, lines: &[Line], block: usize) -> (S::F, S::F) {
-    let (scale, minimum) = (simd.load_half_bytes(lines[0].half(0)), simd.load_half_bytes(lines[0].half(1)));
+fn scale_and_minimum<S: Simd>(simd: S, lines: &[Line], block: usize, part: usize) -> (S::F, S::F) {
+    let scale = simd.load_half_bytes(lines[0].half(0), part);
+    let minimum = simd.load_half_bytes(lines[0].half(1), part);
     (
-        simd.mul(scale, simd.load_u8(lines[1 + block / 4].quarter(block % 4))),
-        simd.mul(minimum, simd.load_u8(lines[3 + block / 4].quarter(block % 4))),
+        simd.mul(scale, simd.load_u8(lines[1 + block / 4].quarter(block % 4), part)),
+        simd.mul(minimum, simd.load_u8(lines[3 + block / 4].quarter(block % 4), part)),
     )
+}
+
+/// Takes off a block's minima.
+#[inline(always)]
+fn less_minimum<S: Simd>(simd: S, minimum: S::F, block: &Block, sum: &mut S::F) {
+    *sum = simd.fnma(minimum, simd.splat(block.scaled_sum), *sum);
 }
 
 /// Superblocks: five lines of scales and minima, then four lines for each block.
 #[inline(always)]
-fn q4k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T]) -> [S::F; T] {
-    let mut sums = [simd.splat(0.0); T];
+fn q4k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (superblock, lines) in panel.as_chunks::<37>().0.iter().enumerate() {
         for (at, packed) in lines[5..].as_chunks::<4>().0.iter().enumerate() {
-            let weights = nibbles(simd, packed);
-            let scales = scale_and_minimum(simd, lines, at);
-            scaled_block(simd, &weights, scales, &tokens, 8 * superblock + at, &mut sums);
+            for part in 0..S::PARTS {
+                let weights = nibbles(simd, packed, part);
+                let (scale, minimum) = scale_and_minimum(simd, lines, at, part);
+                for token in 0..T {
+                    let block = &tokens[token][8 * superblock + at];
+                    let integers = simd.dot_four_bits(&weights, &block.quants);
+                    scaled(simd, integers, scale, block, &mut sums[part][token]);
+                    less_minimum(simd, minimum, block, &mut sums[part][token]);
+                }
+            }
         }
     }
-    sums
 }
 
 /// As above, with a line of fifth bits before each block's four.
 #[inline(always)]
-fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T]) -> [S::F; T] {
-    let mut sums = [simd.splat(0.0); T];
+fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (superblock, lines) in panel.as_chunks::<45>().0.iter().enumerate() {
-        for (at, [fifth, a, b, c, d]) in lines[5..].as_chunks::<5>().0.iter().enumerate() {
-            let bits = simd.bytes(fifth);
-            let low = nibbles(simd, &[*a, *b, *c, *d]);
-            let weights = [
-                simd.with_bit::<0>(bits, low[0]),
-                simd.with_bit::<1>(bits, low[1]),
-                simd.with_bit::<2>(bits, low[2]),
-                simd.with_bit::<3>(bits, low[3]),
-                simd.with_bit::<4>(bits, low[4]),
-                simd.with_bit::<5>(bits, low[5]),
-                simd.with_bit::<6>(bits, low[6]),
-                simd.with_bit::<7>(bits, low[7]),
-            ];
-            let scales = scale_and_minimum(simd, lines, at);
-            scaled_block(simd, &weights, scales, &tokens, 8 * superblock + at, &mut sums);
+        for (at, lines_here) in lines[5..].as_chunks::<5>().0.iter().enumerate() {
+            for part in 0..S::PARTS {
+                let bits = simd.bytes(&lines_here[0], part);
+                let low = nibbles(simd, &lines_here[1..].as_chunks().0[0], part);
+                let weights = [
+                    simd.with_bit::<0>(bits, low[0]),
+                    simd.with_bit::<1>(bits, low[1]),
+                    simd.with_bit::<2>(bits, low[2]),
+                    simd.with_bit::<3>(bits, low[3]),
+                    simd.with_bit::<4>(bits, low[4]),
+                    simd.with_bit::<5>(bits, low[5]),
+                    simd.with_bit::<6>(bits, low[6]),
+                    simd.with_bit::<7>(bits, low[7]),
+                ];
+                let (scale, minimum) = scale_and_minimum(simd, lines, at, part);
+                for token in 0..T {
+                    let block = &tokens[token][8 * superblock + at];
+                    let integers = simd.dot_five_bits(&weights, &block.quants);
+                    scaled(simd, integers, scale, block, &mut sums[part][token]);
+                    less_minimum(simd, minimum, block, &mut sums[part][token]);
+                }
+            }
         }
     }
-    sums
 }
 
 /// Superblocks: a line of scales, four lines with the sixteen blocks' signed scales, then for each 32
 /// weights two lines of high bits and four of low ones.
 #[inline(always)]
-fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T]) -> [S::F; T] {
-    let mut sums = [simd.splat(0.0); T];
+fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (superblock, lines) in panel.as_chunks::<53>().0.iter().enumerate() {
-        let scale = simd.load_half_bytes(lines[0].half(0));
-        for (at, [e, f, a, b, c, d]) in lines[5..].as_chunks::<6>().0.iter().enumerate() {
-            let (early, late) = (simd.bytes(e), simd.bytes(f));
-            let low = nibbles(simd, &[*a, *b, *c, *d]);
-            let weights = [
-                simd.with_pair::<0>(early, low[0]),
-                simd.with_pair::<2>(early, low[1]),
-                simd.with_pair::<4>(early, low[2]),
-                simd.with_pair::<6>(early, low[3]),
-                simd.with_pair::<0>(late, low[4]),
-                simd.with_pair::<2>(late, low[5]),
-                simd.with_pair::<4>(late, low[6]),
-                simd.with_pair::<6>(late, low[7]),
-            ];
-            for half in 0..2 {
-                let number = 2 * at + half;
-                let signed = simd.load_i8(lines[1 + number / 4].quarter(number % 4));
-                let scale = simd.mul(scale, signed);
-                for token in 0..T {
-                    let block = &tokens[token][8 * superblock + at];
-                    let mut sum = simd.int_zero();
-                    for at in 4 * half..4 * half + 4 {
-                        sum = simd.dot(sum, weights[at], block.quants[at]);
+        for (at, lines_here) in lines[5..].as_chunks::<6>().0.iter().enumerate() {
+            for part in 0..S::PARTS {
+                let (early, late) = (simd.bytes(&lines_here[0], part), simd.bytes(&lines_here[1], part));
+                let low = nibbles(simd, &lines_here[2..].as_chunks().0[0], part);
+                let weights = [
+                    [
+                        simd.with_pair::<0>(early, low[0]),
+                        simd.with_pair::<2>(early, low[1]),
+                        simd.with_pair::<4>(early, low[2]),
+                        simd.with_pair::<6>(early, low[3]),
+                    ],
+                    [
+                        simd.with_pair::<0>(late, low[4]),
+                        simd.with_pair::<2>(late, low[5]),
+                        simd.with_pair::<4>(late, low[6]),
+                        simd.with_pair::<6>(late, low[7]),
+                    ],
+                ];
+                for (half, weights) in weights.iter().enumerate() {
+                    let number = 2 * at + half;
+                    let signed = simd.load_i8(lines[1 + number / 4].quarter(number % 4), part);
+                    let scale = simd.mul(simd.load_half_bytes(lines[0].half(0), part), signed);
+                    for token in 0..T {
+                        let block = &tokens[token][8 * superblock + at];
+                        let integers = simd.dot_six_bits(weights, &block.quants.as_chunks().0[half]);
+                        let integers = simd.int_less(integers, block.sums[half] << 5);
+                        scaled(simd, integers, scale, block, &mut sums[part][token]);
                     }
-                    let sum = simd.int_less(sum, block.sums[half] << 5);
-                    let scale = simd.mul(scale, simd.splat(block.scale));
-                    sums[token] = simd.fma(simd.to_float(sum), scale, sums[token]);
                 }
             }
         }
     }
-    sums
 }

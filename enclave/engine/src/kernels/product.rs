@@ -117,9 +117,11 @@ fn tile<S: Simd, const T: usize>(
     (at, row): (usize, usize),
 ) {
     let results = panel::product::<S, T>(simd, matrix.kind, matrix.panel(at), rows, row);
-    for (token, result) in results.into_iter().enumerate() {
+    for token in 0..T {
         let mut values = [0.0; LANES];
-        simd.store(result, &mut values);
+        for (part, results) in results.iter().take(S::PARTS).enumerate() {
+            simd.store(results[token], &mut values, part);
+        }
         // SAFETY: a panel belongs to one piece of work, and a piece to one thread.
         unsafe { columns.write(row + token, at, &values) };
     }

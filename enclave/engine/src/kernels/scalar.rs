@@ -14,10 +14,18 @@ fn map2(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; 
     std::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
-/// The lane's four bytes times the four signed bytes of `values`.
-fn products(weights: &[u8; 64], lane: usize, values: i32, offset: i32) -> i32 {
-    let values = values.to_le_bytes();
-    (0..4).map(|at| (i32::from(weights[4 * lane + at]) - offset) * i32::from(values[at].cast_signed())).sum()
+/// Every lane's bytes, less `offset`, times the signed bytes of `values`.
+fn dot(weights: &[[u8; 64]], values: &[i32], offset: i32) -> [i32; LANES] {
+    let mut sums = [0; LANES];
+    for (weights, values) in weights.iter().zip(values) {
+        let values = values.to_le_bytes().map(|value| i32::from(value.cast_signed()));
+        for (sum, four) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
+            for (weight, value) in four.iter().zip(values) {
+                *sum += (i32::from(*weight) - offset) * value;
+            }
+        }
+    }
+    sums
 }
 
 impl Simd for Scalar {
@@ -25,6 +33,7 @@ impl Simd for Scalar {
     type I = [i32; LANES];
     type B = [u8; 64];
 
+    const PARTS: usize = 1;
     const TOKENS_MAX: usize = 4;
 
     #[inline(always)]
@@ -33,33 +42,33 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn load(self, values: &[f32; LANES]) -> Self::F {
+    fn load(self, values: &[f32; LANES], _part: usize) -> Self::F {
         *values
     }
 
     #[inline(always)]
-    fn store(self, value: Self::F, to: &mut [f32; LANES]) {
+    fn store(self, value: Self::F, to: &mut [f32; LANES], _part: usize) {
         *to = value;
     }
 
     #[inline(always)]
-    fn load_halves(self, values: &[u16; LANES]) -> Self::F {
+    fn load_halves(self, values: &[u16; LANES], _part: usize) -> Self::F {
         values.map(|value| f16::from_bits(value).to_f32_const())
     }
 
     #[inline(always)]
-    fn load_half_bytes(self, bytes: &[u8; 2 * LANES]) -> Self::F {
+    fn load_half_bytes(self, bytes: &[u8; 2 * LANES], _part: usize) -> Self::F {
         let (pairs, _) = bytes.as_chunks();
         std::array::from_fn(|lane| f16::from_le_bytes(pairs[lane]).to_f32_const())
     }
 
     #[inline(always)]
-    fn load_u8(self, values: &[u8; LANES]) -> Self::F {
+    fn load_u8(self, values: &[u8; LANES], _part: usize) -> Self::F {
         values.map(f32::from)
     }
 
     #[inline(always)]
-    fn load_i8(self, values: &[u8; LANES]) -> Self::F {
+    fn load_i8(self, values: &[u8; LANES], _part: usize) -> Self::F {
         values.map(|value| f32::from(value.cast_signed()))
     }
 
@@ -84,11 +93,6 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn int_zero(self) -> Self::I {
-        [0; LANES]
-    }
-
-    #[inline(always)]
     fn int_less(self, a: Self::I, value: i32) -> Self::I {
         a.map(|lane| lane.wrapping_sub(value))
     }
@@ -99,7 +103,7 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn bytes(self, line: &Line) -> Self::B {
+    fn bytes(self, line: &Line, _part: usize) -> Self::B {
         line.0
     }
 
@@ -124,17 +128,22 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn dot(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I {
-        std::array::from_fn(|lane| sum[lane] + products(&weights, lane, values, 0))
+    fn dot_four_bits(self, weights: &[Self::B; 8], values: &[i32; 8]) -> Self::I {
+        dot(weights, values, 0)
     }
 
     #[inline(always)]
-    fn dot_offset(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I {
-        std::array::from_fn(|lane| sum[lane] + products(&weights, lane, values, 128))
+    fn dot_five_bits(self, weights: &[Self::B; 8], values: &[i32; 8]) -> Self::I {
+        dot(weights, values, 0)
     }
 
     #[inline(always)]
-    fn offset_done(self, sum: Self::I, _values_sum: i32) -> Self::I {
-        sum
+    fn dot_six_bits(self, weights: &[Self::B; 4], values: &[i32; 4]) -> Self::I {
+        dot(weights, values, 0)
+    }
+
+    #[inline(always)]
+    fn dot_offset(self, weights: &[Self::B; 8], values: &[i32; 8], _sum: i32) -> Self::I {
+        dot(weights, values, 128)
     }
 }

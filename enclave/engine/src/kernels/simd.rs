@@ -3,29 +3,33 @@
 use super::LANES;
 use super::lines::Line;
 
-/// Sixteen lanes. A value of an implementing type is the proof that its instructions exist here.
+/// Registers. A value of an implementing type is the proof that its instructions exist here.
 ///
-/// Each operation is exact or rounds correctly, so implementations can differ in speed only.
+/// Sixteen lanes take one register or two: `part` says which half of an array or a line is meant. Each
+/// operation is exact or rounds correctly, so implementations can differ in speed only.
 pub(super) trait Simd: Copy + Send + Sync {
-    /// Sixteen `f32`.
+    /// Lanes of `f32`.
     type F: Copy;
-    /// Sixteen `i32`.
+    /// As many lanes of `i32`.
     type I: Copy;
-    /// Sixty-four bytes: four for each lane.
+    /// Four bytes for each lane.
     type B: Copy;
+
+    /// Registers for sixteen lanes: 1 or 2.
+    const PARTS: usize;
 
     /// Tokens that share a panel's unpacked weights: as many as the registers allow.
     const TOKENS_MAX: usize;
 
     fn splat(self, value: f32) -> Self::F;
-    fn load(self, values: &[f32; LANES]) -> Self::F;
-    fn store(self, value: Self::F, to: &mut [f32; LANES]);
+    fn load(self, values: &[f32; LANES], part: usize) -> Self::F;
+    fn store(self, value: Self::F, to: &mut [f32; LANES], part: usize);
     /// From IEEE half precision.
-    fn load_halves(self, values: &[u16; LANES]) -> Self::F;
+    fn load_halves(self, values: &[u16; LANES], part: usize) -> Self::F;
     /// From half precision, little-endian.
-    fn load_half_bytes(self, bytes: &[u8; 2 * LANES]) -> Self::F;
-    fn load_u8(self, values: &[u8; LANES]) -> Self::F;
-    fn load_i8(self, values: &[u8; LANES]) -> Self::F;
+    fn load_half_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> Self::F;
+    fn load_u8(self, values: &[u8; LANES], part: usize) -> Self::F;
+    fn load_i8(self, values: &[u8; LANES], part: usize) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
@@ -33,12 +37,11 @@ pub(super) trait Simd: Copy + Send + Sync {
     /// `c - a * b`, rounded once.
     fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 
-    fn int_zero(self) -> Self::I;
     /// `a` less `value` in every lane.
     fn int_less(self, a: Self::I, value: i32) -> Self::I;
     fn to_float(self, a: Self::I) -> Self::F;
 
-    fn bytes(self, line: &Line) -> Self::B;
+    fn bytes(self, line: &Line, part: usize) -> Self::B;
     /// The low four bits of each byte.
     fn low(self, a: Self::B) -> Self::B;
     /// The high four bits of each byte.
@@ -47,13 +50,16 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn with_bit<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B;
     /// Bits `AT` and `AT + 1` of each byte, as bits 4 and 5; joined with `nibbles`. `AT` is even.
     fn with_pair<const AT: i32>(self, bits: Self::B, nibbles: Self::B) -> Self::B;
-    /// Adds to each lane the four products of its bytes (0 to 127) and the four signed bytes of
-    /// `values` (-127 to 127).
-    fn dot(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I;
-    /// The same for bytes 0 to 255 that stand for themselves less 128. [`Self::offset_done`] follows.
-    fn dot_offset(self, sum: Self::I, weights: Self::B, values: i32) -> Self::I;
-    /// Ends a sum made by [`Self::dot_offset`], given the sum of all `values`.
-    fn offset_done(self, sum: Self::I, values_sum: i32) -> Self::I;
+
+    /// In each lane the sum of the products of its bytes and the signed bytes (-127 to 127) of
+    /// `values`, for weights of 0 to 15.
+    fn dot_four_bits(self, weights: &[Self::B; 8], values: &[i32; 8]) -> Self::I;
+    /// The same for weights of 0 to 31.
+    fn dot_five_bits(self, weights: &[Self::B; 8], values: &[i32; 8]) -> Self::I;
+    /// The same for half as many weights of 0 to 63.
+    fn dot_six_bits(self, weights: &[Self::B; 4], values: &[i32; 4]) -> Self::I;
+    /// The same for weights of 0 to 255 that stand for themselves less 128; `sum` is that of `values`.
+    fn dot_offset(self, weights: &[Self::B; 8], values: &[i32; 8], sum: i32) -> Self::I;
 }
 
 /// Makes a function that picks the implementation: its body is compiled for each level with that
@@ -74,6 +80,8 @@ macro_rules! dispatched {
             }
             match $level.tokens() {
                 $crate::kernels::level::Tokens::Scalar(simd) => $generic(simd $(, $arg)*),
+                #[cfg(test)]
+                $crate::kernels::level::Tokens::Emulated(simd) => $generic(simd $(, $arg)*),
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::level::Tokens::Avx2(simd) => {
                     // SAFETY: the token is made only where these instructions were detected.

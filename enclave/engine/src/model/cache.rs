@@ -27,7 +27,7 @@ pub(crate) struct KvStore {
 
 #[derive(Default)]
 struct State {
-    free: Vec<Box<KvBlock>>,
+    free: Vec<KvBlock>,
     /// Blocks that exist, free or not.
     made: usize,
 }
@@ -51,7 +51,7 @@ impl KvStore {
         self.shape.block_bytes().saturating_mul(self.blocks_max)
     }
 
-    fn take(&self) -> Result<Box<KvBlock>, ComputeError> {
+    fn take(&self) -> Result<KvBlock, ComputeError> {
         let mut state = self.lock();
         if let Some(block) = state.free.pop() {
             return Ok(block);
@@ -62,11 +62,11 @@ impl KvStore {
         let block =
             KvBlock::new(self.shape).ok_or_else(|| ComputeError::new("no memory for keys and values"))?;
         state.made = state.made.saturating_add(1);
-        Ok(Box::new(block))
+        Ok(block)
     }
 
-    fn give_back(&self, mut blocks: Vec<Box<KvBlock>>) {
-        blocks.iter_mut().for_each(|block| block.clear());
+    fn give_back(&self, mut blocks: Vec<KvBlock>) {
+        blocks.iter_mut().for_each(KvBlock::clear);
         self.lock().free.append(&mut blocks);
     }
 
@@ -79,7 +79,7 @@ impl KvStore {
 /// One sequence's keys and values.
 pub(crate) struct KvCache {
     store: Arc<KvStore>,
-    blocks: Vec<Box<KvBlock>>,
+    blocks: Vec<KvBlock>,
     length: usize,
 }
 
@@ -94,7 +94,7 @@ impl KvCache {
     }
 
     /// The blocks, from position 0 on.
-    pub(super) fn blocks(&self) -> &[Box<KvBlock>] {
+    pub(super) fn blocks(&self) -> &[KvBlock] {
         &self.blocks
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use self::cache::KvPrecision;
 pub(crate) use self::cache::{KvCache, KvStore};
 pub(crate) use self::forward::{Slot, Transformer, Want, Workspace};
-use crate::kernels::{Level, Pool};
+use crate::kernels::{Level, Matrix, Pool};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{ComputeError, LoadError, ModelIdentity};
@@ -105,6 +105,12 @@ impl Model {
         self.transformer.forward(&Pool::single(Level::detect()), &mut space, &mut [slot])?;
         let logits = space.logits();
         Ok((0..logits.count()).map(|row| logits.row(row).to_vec()).collect())
+    }
+
+    /// Bytes of memory that the packed matrices take.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        self.transformer.weights.matrices().map(Matrix::bytes).fold(0, usize::saturating_add)
     }
 
     /// Which model this is.

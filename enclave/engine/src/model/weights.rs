@@ -167,6 +167,18 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// Every matrix once.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let output = (!Arc::ptr_eq(&self.embedding, &self.output)).then_some(&*self.output);
+        let layers = self.layers.iter().flat_map(|layer| {
+            let linears = [&layer.query, &layer.key, &layer.value, &layer.attention_output];
+            linears.map(|linear| &linear.weight).into_iter().chain([&layer.gate, &layer.up, &layer.down])
+        });
+        [&*self.embedding].into_iter().chain(output).chain(layers)
+    }
+}
+
 #[derive(Default)]
 struct Loaded {
     matrices: BTreeMap<String, Matrix>,
