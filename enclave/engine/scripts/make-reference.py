@@ -33,19 +33,24 @@ def vocabulary(writer):
     writer.add_unk_token_id(0)
 
 
-def write(path, architecture, seed, norms=False, factors=False):
+def write(path, architecture, seed, norms=False, factors=False, joint=False):
+    # llama.cpp expects Phi-3's heads to be as wide as the state together.
+    head_width = WIDTH // HEADS if joint else HEAD_WIDTH
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"{architecture}-random")
+    # llama.cpp expects particular tokens of what is named after Phi-3.
+    writer.add_name("random" if joint else f"{architecture}-random")
     writer.add_context_length(512)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS_KV)
-    writer.add_key_length(HEAD_WIDTH)
-    writer.add_value_length(HEAD_WIDTH)
-    writer.add_rope_dimension_count(HEAD_WIDTH)
+    writer.add_key_length(head_width)
+    writer.add_value_length(head_width)
+    # Phi-4-mini's kind: a quarter of each head is not turned, and the context has been extended.
+    rotary = head_width * 3 // 4 if joint else head_width
+    writer.add_rope_dimension_count(rotary)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(500000.0)
     writer.add_vocab_size(VOCABULARY)
@@ -62,22 +67,36 @@ def write(path, architecture, seed, norms=False, factors=False):
         # Llama 3.1's kind: the slow frequencies are slowed further.
         values = np.array([1, 1, 1, 1.5, 3, 8, 8, 8], dtype=np.float32)
         writer.add_tensor("rope_freqs.weight", values)
+    if joint:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_attn_factors(1.19)
+        writer.add_rope_scaling_orig_ctx_len(256)
+        writer.add_tensor("rope_factors_long.weight", np.array([1, 1.5, 8], dtype=np.float32))
+        writer.add_tensor("rope_factors_short.weight", np.ones(rotary // 2, dtype=np.float32))
     for layer in range(LAYERS):
         name = f"blk.{layer}."
         norm(name + "attn_norm.weight", WIDTH)
-        matrix(name + "attn_q.weight", HEADS * HEAD_WIDTH, WIDTH)
-        matrix(name + "attn_k.weight", HEADS_KV * HEAD_WIDTH, WIDTH)
-        matrix(name + "attn_v.weight", HEADS_KV * HEAD_WIDTH, WIDTH)
+        if joint:
+            matrix(name + "attn_qkv.weight", (HEADS + 2 * HEADS_KV) * head_width, WIDTH)
+        else:
+            matrix(name + "attn_q.weight", HEADS * head_width, WIDTH)
+            matrix(name + "attn_k.weight", HEADS_KV * head_width, WIDTH)
+            matrix(name + "attn_v.weight", HEADS_KV * head_width, WIDTH)
         if norms:
-            norm(name + "attn_q_norm.weight", HEAD_WIDTH)
-            norm(name + "attn_k_norm.weight", HEAD_WIDTH)
-        matrix(name + "attn_output.weight", WIDTH, HEADS * HEAD_WIDTH)
+            norm(name + "attn_q_norm.weight", head_width)
+            norm(name + "attn_k_norm.weight", head_width)
+        matrix(name + "attn_output.weight", WIDTH, HEADS * head_width)
         norm(name + "ffn_norm.weight", WIDTH)
-        matrix(name + "ffn_gate.weight", FEED, WIDTH)
-        matrix(name + "ffn_up.weight", FEED, WIDTH)
+        if joint:
+            matrix(name + "ffn_up.weight", 2 * FEED, WIDTH)
+        else:
+            matrix(name + "ffn_gate.weight", FEED, WIDTH)
+            matrix(name + "ffn_up.weight", FEED, WIDTH)
         matrix(name + "ffn_down.weight", WIDTH, FEED)
     norm("output_norm.weight", WIDTH)
-    # The output is tied to the embedding: there is no output.weight.
+    if joint:
+        matrix("output.weight", VOCABULARY, WIDTH)
+    # Elsewhere the output is tied to the embedding: there is no output.weight.
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -108,6 +127,7 @@ def main():
     for name, architecture, seed, options in [
         ("qwen3-f32", "qwen3", 1, {"norms": True}),
         ("llama-factors-f32", "llama", 2, {"factors": True}),
+        ("phi3-f32", "phi3", 3, {"joint": True}),
     ]:
         path = folder / f"{name}.gguf"
         write(path, architecture, seed, **options)

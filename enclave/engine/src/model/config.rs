@@ -11,9 +11,11 @@ pub(crate) enum Family {
     Qwen2,
     Qwen3,
     Gemma3,
+    /// Phi-3 and Phi-4.
+    Phi3,
 }
 
-const SUPPORTED: &str = "llama, qwen2, qwen3, gemma3";
+const SUPPORTED: &str = "llama (Mistral and SmolLM too), qwen2, qwen3, gemma3, phi3";
 
 impl Family {
     fn from_name(name: &str) -> Result<Self, LoadError> {
@@ -22,6 +24,7 @@ impl Family {
             "qwen2" => Ok(Self::Qwen2),
             "qwen3" => Ok(Self::Qwen3),
             "gemma3" => Ok(Self::Gemma3),
+            "phi3" => Ok(Self::Phi3),
             _ => Err(LoadError::UnsupportedArchitecture { name: name.to_owned(), supported: SUPPORTED }),
         }
     }
@@ -32,6 +35,7 @@ impl Family {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
             Self::Gemma3 => "gemma3",
+            Self::Phi3 => "phi3",
         }
     }
 
@@ -45,6 +49,11 @@ impl Family {
         matches!(self, Self::Qwen3 | Self::Gemma3)
     }
 
+    /// Whether queries, keys and values are one matrix in the file, and gate and up another.
+    pub(crate) fn has_joint_matrices(self) -> bool {
+        self == Self::Phi3
+    }
+
     /// Whether attention and feed-forward outputs are normalised before they are added.
     pub(crate) fn has_post_norms(self) -> bool {
         self == Self::Gemma3
@@ -56,6 +65,8 @@ impl Family {
 pub(crate) struct Config {
     pub(crate) family: Family,
     pub(crate) context_length: u32,
+    /// The context before it was extended, in models with two sets of rotary factors.
+    pub(crate) context_trained: Option<usize>,
     pub(crate) layers: usize,
     pub(crate) width: usize,
     pub(crate) feed_forward: usize,
@@ -128,10 +139,18 @@ impl Config {
             ));
         }
         let layers = keys.required("block_count", LAYERS_MAX)?;
-        let rope = keys.rope()?;
+        let mut context_length = keys.required("context_length", CONTEXT_MAX)?;
+        if family == Family::Phi3
+            && let Some(window) = keys.optional("attention.sliding_window", CONTEXT_MAX)?
+        {
+            // Within its window, a model with a sliding one is as any other.
+            context_length = context_length.min(window);
+        }
+        let rope = keys.rope(family)?;
         Ok(Self {
             family,
-            context_length: u32::try_from(keys.required("context_length", CONTEXT_MAX)?).unwrap_or(u32::MAX),
+            context_length: u32::try_from(context_length).unwrap_or(u32::MAX),
+            context_trained: keys.optional("rope.scaling.original_context_length", CONTEXT_MAX)?,
             layers,
             width,
             feed_forward: keys.required("feed_forward_length", WIDTH_MAX)?,
@@ -139,7 +158,7 @@ impl Config {
             heads_kv,
             head_width,
             rotary_width,
-            rotary_scale: 1.0,
+            rotary_scale: keys.rotary_scale(family)?,
             norm_epsilon: keys.positive("attention.layer_norm_rms_epsilon", 1.0)?,
             rope,
             local: if family == Family::Gemma3 { keys.local()? } else { None },
@@ -215,11 +234,21 @@ impl Keys<'_> {
         LoadError::MetadataValue { key: self.key(name), value: value.to_string(), problem }
     }
 
-    fn rope(&self) -> Result<Rope, LoadError> {
+    /// Phi-3's rotary scaling multiplies cosines and sines too.
+    fn rotary_scale(&self, family: Family) -> Result<f32, LoadError> {
+        if family != Family::Phi3 {
+            return Ok(1.0);
+        }
+        Ok(self.optional_positive("rope.scaling.attn_factor", ROPE_FACTOR_MAX)?.unwrap_or(1.0))
+    }
+
+    fn rope(&self, family: Family) -> Result<Rope, LoadError> {
         let base = self.optional_positive("rope.freq_base", ROPE_BASE_MAX)?.unwrap_or(ROPE_BASE_DEFAULT);
         let kind = self.metadata.optional_string(&self.key("rope.scaling.type"))?.unwrap_or("none");
         let divisor = match kind {
             "none" => 1.0,
+            // The factors stand in tensors of their own.
+            "longrope" if family == Family::Phi3 => 1.0,
             "linear" => self.positive("rope.scaling.factor", ROPE_FACTOR_MAX)?,
             other => {
                 return Err(LoadError::UnsupportedFeature { feature: format!("rope scaling {other:?}") });

@@ -87,6 +87,7 @@ fn float_models_agree_with_llama_cpp() {
     for (name, tolerance) in [
         ("qwen3-f32", 1e-4),
         ("llama-factors-f32", 1e-4),
+        ("phi3-f32", 1e-4),
         ("llama-f32", 1e-4),
         ("qwen2-f32", 1e-4),
         ("gemma3-f32", 2e-3),

@@ -1,6 +1,7 @@
 //! Which tensors an architecture has, and their way from the file into place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::config::{Config, Family};
@@ -70,18 +71,29 @@ impl Plan {
         if config.family == Family::Llama {
             plan.add("rope_freqs.weight", &[config.head_width.div_euclid(2)], Use::Vector, true);
         }
+        if config.family == Family::Phi3 {
+            let factors = [config.rotary_width.div_euclid(2)];
+            plan.add(LONG_FACTORS, &factors, Use::Vector, true);
+            plan.add(SHORT_FACTORS, &factors, Use::Vector, true);
+        }
         for index in 0..config.layers {
             let mut layer = |name: &str, shape: &[usize], usage, optional| {
                 plan.add(&layer_name(index, name), shape, usage, optional);
             };
             layer("attn_norm.weight", &[width], Use::Vector, false);
-            layer("attn_q.weight", &[query, width], Use::Matrix, false);
-            layer("attn_k.weight", &[key, width], Use::Matrix, false);
-            layer("attn_v.weight", &[key, width], Use::Matrix, false);
+            if config.family.has_joint_matrices() {
+                let joint = query.saturating_add(key.saturating_mul(2));
+                layer("attn_qkv.weight", &[joint, width], Use::Matrix, false);
+                layer("ffn_up.weight", &[feed.saturating_mul(2), width], Use::Matrix, false);
+            } else {
+                layer("attn_q.weight", &[query, width], Use::Matrix, false);
+                layer("attn_k.weight", &[key, width], Use::Matrix, false);
+                layer("attn_v.weight", &[key, width], Use::Matrix, false);
+                layer("ffn_gate.weight", &[feed, width], Use::Matrix, false);
+                layer("ffn_up.weight", &[feed, width], Use::Matrix, false);
+            }
             layer("attn_output.weight", &[width, query], Use::Matrix, false);
             layer("ffn_norm.weight", &[width], Use::Vector, false);
-            layer("ffn_gate.weight", &[feed, width], Use::Matrix, false);
-            layer("ffn_up.weight", &[feed, width], Use::Matrix, false);
             layer("ffn_down.weight", &[width, feed], Use::Matrix, false);
             if matches!(config.family, Family::Llama | Family::Qwen2) {
                 let optional = config.family == Family::Llama;
@@ -152,9 +164,9 @@ impl Weights {
         while let Some((info, bytes)) = tensors.next_tensor()? {
             match plan.0.get(&info.name).map(|expected| expected.usage) {
                 Some(Use::Matrix) => {
-                    let rows = 0..info.shape.first().copied().unwrap_or(0);
-                    let matrix = matrix(&info, rows, &bytes, expand)?;
-                    loaded.matrices.insert(info.name, matrix);
+                    for (name, rows) in parts(config, &info) {
+                        loaded.matrices.insert(name, matrix(&info, rows, &bytes, expand)?);
+                    }
                 }
                 Some(Use::Vector) => {
                     let values = vector(&info, &bytes)?;
@@ -165,6 +177,26 @@ impl Weights {
         }
         loaded.assemble(config)
     }
+}
+
+/// The matrices that a tensor holds, by the names that they have where each is a tensor of its own.
+fn parts(config: &Config, info: &TensorInfo) -> Vec<(String, Range<usize>)> {
+    let (query, key, feed) = (config.query_width(), config.key_width(), config.feed_forward);
+    let parts: &[(&str, usize)] = match info.name.rsplit_once('.').map(|(name, _)| name) {
+        Some(name) if name.ends_with(".attn_qkv") => &[("attn_q", query), ("attn_k", key), ("attn_v", key)],
+        Some(name) if config.family.has_joint_matrices() && name.ends_with(".ffn_up") => {
+            &[("ffn_gate", feed), ("ffn_up", feed)]
+        }
+        _ => return vec![(info.name.clone(), 0..info.shape.first().copied().unwrap_or(0))],
+    };
+    let prefix = info.name.rsplitn(3, '.').last().unwrap_or_default();
+    let mut start: usize = 0;
+    let part = |(name, rows): &(&str, usize)| {
+        let range = start..start.saturating_add(*rows);
+        start = range.end;
+        (format!("{prefix}.{name}.weight"), range)
+    };
+    parts.iter().map(part).collect()
 }
 
 impl Weights {
@@ -191,7 +223,7 @@ impl Loaded {
         // Models with tied weights have no output matrix of their own.
         let output = self.matrices.remove("output.weight").map_or_else(|| Arc::clone(&embedding), Arc::new);
         let output_norm = self.vector("output_norm.weight")?;
-        let rope_factors = self.rope_factors()?;
+        let rope_factors = self.rope_factors(config)?;
         let mut layers = Vec::new();
         for index in 0..config.layers {
             layers.push(self.layer(index)?);
@@ -231,8 +263,14 @@ impl Loaded {
         self.vectors.remove(name).ok_or_else(|| LoadError::TensorMissing { name: name.to_owned() })
     }
 
-    fn rope_factors(&mut self) -> Result<Option<Vec<f32>>, LoadError> {
-        let name = "rope_freqs.weight";
+    fn rope_factors(&mut self, config: &Config) -> Result<Option<Vec<f32>>, LoadError> {
+        let context = usize::try_from(config.context_length).unwrap_or(usize::MAX);
+        // Where there are two sets, the length of the context decides, as in llama.cpp.
+        let name = match config.family {
+            Family::Phi3 if config.context_trained.is_some_and(|trained| context > trained) => LONG_FACTORS,
+            Family::Phi3 => SHORT_FACTORS,
+            _ => "rope_freqs.weight",
+        };
         let problem = |problem: String| LoadError::Tensor { name: name.to_owned(), problem };
         let Some(factors) = self.vectors.remove(name) else { return Ok(None) };
         match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
@@ -241,6 +279,9 @@ impl Loaded {
         }
     }
 }
+
+const LONG_FACTORS: &str = "rope_factors_long.weight";
+const SHORT_FACTORS: &str = "rope_factors_short.weight";
 
 fn layer_name(index: usize, name: &str) -> String {
     format!("blk.{index}.{name}")
