@@ -8,9 +8,12 @@
 //! - [`explain`]: a policy in plain words.
 //! - [`cases`]: recorded evidence with the verdicts that are expected.
 //! - [`template`]: a first policy for an installation.
+//! - [`signed`]: policies under a threshold of signatures, and [`follow`]: taking new ones with care.
 
 pub mod cases;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod follow;
+pub mod signed;
 pub mod template;

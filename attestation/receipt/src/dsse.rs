@@ -112,6 +112,11 @@ impl ReceiptKey {
         [P256_SPKI_PREFIX.as_slice(), point].concat()
     }
 
+    /// The uncompressed point.
+    pub fn point(&self) -> &[u8; 65] {
+        &self.point
+    }
+
     /// SHA-256 of the SPKI: the boot id, and `keyid` in envelopes.
     pub fn id(&self) -> [u8; 32] {
         self.id

@@ -2,6 +2,7 @@
 
 mod init;
 mod print;
+mod sign;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
 use vouchsafe_policy::check::{Severity, check};
 use vouchsafe_policy::diff::{Direction, diff};
-use vouchsafe_policy::{cases, explain};
+use vouchsafe_policy::follow::FollowError;
+use vouchsafe_policy::{cases, explain, signed};
 use vouchsafe_verifier::UnixSeconds;
 
 /// Write, check, explain, compare and test policies
@@ -75,6 +77,10 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    Keygen(sign::Keygen),
+    Sign(sign::Sign),
+    Verify(sign::Verify),
+    Pull(sign::Pull),
 }
 
 /// How to print.
@@ -101,6 +107,10 @@ pub(crate) enum Failure {
     Filled { error: vouchsafe_bundle::Error },
     #[error(transparent)]
     Cases(#[from] cases::Error),
+    #[error("{0} ({code})", code = .0.code())]
+    Signed(#[from] signed::Error),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     #[error("{0}")]
     Own(String),
 }
@@ -109,6 +119,11 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Own(_) => 1,
+            // A key or a threshold is the caller's own; anything else is a release that is refused.
+            Self::Signed(error) | Self::Follow(FollowError::Refused { error }) => match error {
+                signed::Error::Key(_) => 30,
+                _ => OBJECTION,
+            },
             _ => 30,
         })
     }
@@ -120,6 +135,10 @@ impl Arguments {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let objects = match &self.command {
             Command::Init(arguments) => return arguments.run(),
+            Command::Keygen(arguments) => return arguments.run(),
+            Command::Sign(arguments) => return arguments.run(),
+            Command::Verify(arguments) => return arguments.run(),
+            Command::Pull(arguments) => return arguments.run(),
             Command::Check { policy, at, strict, format } => {
                 let findings = check(&read_policy(policy)?, moment_or_now(*at)?);
                 print::findings(&findings, *format);

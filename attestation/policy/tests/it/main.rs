@@ -6,3 +6,4 @@ mod differences;
 mod findings;
 mod monotone;
 mod program;
+mod signatures;

@@ -76,6 +76,73 @@ fn a_policy_is_written_checked_and_compared() {
 }
 
 #[test]
+fn a_release_is_signed_by_two_served_and_followed() {
+    let own = tempfile::tempdir().unwrap();
+    let path = |name: &str| own.path().join(name).to_str().unwrap().to_owned();
+    let mut public = Vec::new();
+    for name in ["a", "b"] {
+        let made = run(&["keygen", "--out", &path(name)]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        public.push(file(own.path(), &format!("{name}.pub"), made.out));
+        assert_eq!(run(&["keygen", "--out", &path(name)]).code, 1, "a key is never overwritten");
+    }
+    let (strict, loose) = (sound_snp(), with(&sound_snp(), "/platform/snp/crl", json!({"ignore": "x"})));
+    let expires = "2036-01-01T00:00:00Z";
+    let release = |serial: &str, policy: &Value| {
+        let policy = file(own.path(), "policy.json", policy.to_string());
+        let first = run(&["sign", &policy, "--key", &path("a"), "--serial", serial, "--expires", expires]);
+        assert_eq!(first.code, 0, "{}", first.err);
+        let first = file(own.path(), "first.json", first.out);
+        let both = run(&["sign", &first, "--key", &path("b")]);
+        assert_eq!(both.code, 0, "{}", both.err);
+        (first, both.out)
+    };
+    let signers = ["--key", &public[0], "--key", &public[1], "--threshold", "2"];
+    let (first, both) = release("1", &strict);
+    let too_few = run(&[["verify", &first].as_slice(), &signers].concat());
+    assert_eq!(too_few.code, 10);
+    assert!(too_few.err.contains("signed_policy_threshold"), "{}", too_few.err);
+    let both_file = file(own.path(), "both.json", &both);
+    let verified = run(&[["verify", &both_file].as_slice(), &signers].concat());
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    assert_eq!(serde_json::from_str::<Value>(&verified.out).unwrap(), strict, "comments included");
+
+    let state = path("state");
+    let pull = |from: &str| run(&[["pull", from, "--state", &state].as_slice(), &signers].concat());
+    let address = serve(both);
+    assert_eq!(pull(&address).code, 0);
+    let (_, wider) = release("2", &loose);
+    let waits = pull(&file(own.path(), "wider.json", wider));
+    assert_eq!(waits.code, 10);
+    assert!(waits.out.contains("platform.snp.crl") && waits.err.contains("waits until"), "{}", waits.err);
+    assert_eq!(
+        run(&["check", &format!("{state}/policy.json"), "--strict"]).code,
+        0,
+        "the strict one is in force"
+    );
+    let rollback = pull(&both_file);
+    assert_eq!(rollback.code, 10);
+    assert!(rollback.err.contains("signed_policy_rollback"), "{}", rollback.err);
+    assert_eq!(pull("http://127.0.0.1:1/none").code, 30);
+    assert_eq!(pull("https://127.0.0.1:1/none").code, 30);
+}
+
+/// Serves one text once, and gives its address.
+fn serve(text: String) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+    });
+    format!("http://{address}/policy.json")
+}
+
+#[test]
 fn what_a_template_lacks_is_said() {
     let empty = run(&["init", "--platform", "tdx", "--name", "mine"]);
     assert_eq!(empty.code, 0);

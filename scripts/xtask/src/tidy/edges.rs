@@ -31,7 +31,7 @@ const ALLOWED: [(&str, &[&str]); 22] = [
         ],
     ),
     ("vouchsafe-measure", &["vouchsafe-verifier"]),
-    ("vouchsafe-policy", &["vouchsafe-bundle", "vouchsafe-verifier"]),
+    ("vouchsafe-policy", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
     ("vouchsafe-web", &["vouchsafe-bundle", "vouchsafe-verifier"]),
     ("vouchsafe-witness", &["vouchsafe-translog", "vouchsafe-verifier"]),
     (

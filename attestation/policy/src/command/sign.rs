@@ -1,0 +1,209 @@
+//! `vouchsafe policy keygen`, `sign`, `verify` and `pull`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
+use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
+use vouchsafe_policy::follow::{Followed, Follower};
+use vouchsafe_policy::signed::{Release, SIGNED_BYTES_MAX, SignedPolicy, SigningKey, Trusted};
+use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::encoding::{to_base64, to_hex};
+
+use super::{Failure, Format, OBJECTION, moment_or_now, parse_moment, print, read};
+
+const KEY_BYTES_MAX: usize = 64 << 10;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Make a key that signs policies
+#[derive(Debug, clap::Args)]
+pub(super) struct Keygen {
+    /// Where to write the private key, as PEM; an existing file is left alone. The public key is printed
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Sign a policy as a release, or add a signature to one
+///
+/// The result goes to standard output. Whoever signs a release that others signed gives it in the place of
+/// the policy, and no --serial or --expires.
+#[derive(Debug, clap::Args)]
+pub(super) struct Sign {
+    /// The policy, or a signed policy
+    policy: PathBuf,
+    /// The private key, PEM
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Number of this release: higher than any before
+    #[arg(long, value_name = "N", requires = "expires")]
+    serial: Option<u64>,
+    /// From when on the release is not good any more
+    #[arg(long, value_name = "RFC3339", value_parser = parse_moment, requires = "serial")]
+    expires: Option<UnixSeconds>,
+    /// When it is made; default: now
+    #[arg(long, value_name = "RFC3339", value_parser = parse_moment)]
+    at: Option<UnixSeconds>,
+}
+
+/// Whom to believe about policies.
+#[derive(Debug, clap::Args)]
+struct Signers {
+    /// A public key that may sign, PEM; several times for several
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+    /// How many of them must have signed
+    #[arg(long, value_name = "N")]
+    threshold: usize,
+    /// Judge for this moment; default: now by this machine's clock
+    #[arg(long, value_name = "RFC3339", value_parser = parse_moment)]
+    at: Option<UnixSeconds>,
+}
+
+/// Verify a signed policy and print the policy in it
+///
+/// By itself it knows no release before this one: `pull` remembers. Exit status 10 when it is refused.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// The signed policy
+    signed: PathBuf,
+    #[command(flatten)]
+    signers: Signers,
+}
+
+/// Fetch a release, show what changes, and take it
+///
+/// What only narrows takes effect at once; what accepts more waits for the cool-down, from when it was first
+/// seen. The policy in force is STATE/policy.json. Exit status 0 when the release is in force, 10 when it is refused
+/// or waits, 30 when it can't be fetched.
+#[derive(Debug, clap::Args)]
+pub(super) struct Pull {
+    /// The signed policy: a file, or its address, http://…
+    from: String,
+    /// Folder with the policy in force and what was seen
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// How long a release waits that accepts what was not accepted, in hours
+    #[arg(long, value_name = "HOURS", default_value_t = 48)]
+    cool_down: u64,
+    #[command(flatten)]
+    signers: Signers,
+    /// How to print the changes
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Keygen {
+    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
+        let (key, document) = SigningKey::generate()?;
+        let own =
+            |error: std::io::Error| Failure::Own(format!("can't write {}: {error}", self.out.display()));
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o600).open(&self.out).map_err(own)?;
+        file.write_all(pem("PRIVATE KEY", &document).as_bytes()).map_err(own)?;
+        anstream::eprintln!("key {}", to_hex(&key.id()));
+        anstream::print!("{}", pem("PUBLIC KEY", key.spki()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Sign {
+    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
+        let json = read(&self.policy, SIGNED_BYTES_MAX)?;
+        let pem = read(&self.key, KEY_BYTES_MAX)?;
+        let document =
+            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| unusable(&self.key, "a private key"))?;
+        let key = SigningKey::from_pkcs8(document.secret_pkcs8_der())?;
+        let mut signed = match (self.serial, self.expires) {
+            (Some(serial), Some(expires)) => {
+                let release = Release::new(serial, moment_or_now(self.at)?, expires, &json)?;
+                SignedPolicy::unsigned(&release)
+            }
+            _ => SignedPolicy::parse(&json)?,
+        };
+        signed.sign(&key)?;
+        anstream::print!("{}", signed.to_json());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Verify {
+    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
+        let signed = SignedPolicy::parse(&read(&self.signed, SIGNED_BYTES_MAX)?)?;
+        let verified = signed.verify(&self.signers.trusted()?, moment_or_now(self.signers.at)?, None)?;
+        let release = verified.release();
+        anstream::eprintln!("release {}, good until {}", release.serial, release.expires.0);
+        anstream::print!("{}", verified.document());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Pull {
+    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
+        let trusted = self.signers.trusted()?;
+        let at = moment_or_now(self.signers.at)?;
+        let signed = self.fetch()?;
+        let cool_down = self.cool_down.saturating_mul(3600);
+        match Follower::new(&self.state)?.take(&signed, &trusted, at, cool_down)? {
+            Followed::Current => anstream::eprintln!("this release is in force"),
+            Followed::Applied(changes) => {
+                print::changes(&changes, self.format);
+                anstream::eprintln!("in force: {}", self.state.join("policy.json").display());
+            }
+            Followed::Pending(changes, until) => {
+                print::changes(&changes, self.format);
+                anstream::eprintln!("it accepts more, so it waits until {until}");
+                return Ok(ExitCode::from(OBJECTION));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Its signatures are verified, so that a plain connection does.
+    fn fetch(&self) -> Result<Vec<u8>, Failure> {
+        if self.from.starts_with("https://") {
+            let why =
+                "https:// is not supported: a release is verified anyway, so that http:// or a file does";
+            return Err(Failure::Input { path: PathBuf::from(&self.from), why: why.into() });
+        }
+        if !self.from.starts_with("http://") {
+            return read(Path::new(&self.from), SIGNED_BYTES_MAX);
+        }
+        let failed =
+            |error: ureq::Error| Failure::Input { path: PathBuf::from(&self.from), why: error.to_string() };
+        let agent = ureq::Agent::new_with_config(
+            ureq::Agent::config_builder().timeout_global(Some(FETCH_TIMEOUT)).build(),
+        );
+        let mut answer = agent.get(&self.from).call().map_err(failed)?;
+        let limit = u64::try_from(SIGNED_BYTES_MAX).unwrap_or(u64::MAX);
+        answer.body_mut().with_config().limit(limit).read_to_vec().map_err(failed)
+    }
+}
+
+impl Signers {
+    fn trusted(&self) -> Result<Trusted, Failure> {
+        let spki = |path: &PathBuf| {
+            let pem = read(path, POLICY_BYTES_MAX)?;
+            let spki =
+                SubjectPublicKeyInfoDer::from_pem_slice(&pem).map_err(|_| unusable(path, "a public key"))?;
+            Ok::<_, Failure>(spki.as_ref().to_vec())
+        };
+        let spkis: Result<Vec<_>, _> = self.key.iter().map(spki).collect();
+        Ok(Trusted::new(&spkis?, self.threshold)?)
+    }
+}
+
+fn unusable(path: &Path, what: &str) -> Failure {
+    Failure::Input { path: path.into(), why: format!("not {what} in PEM") }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = to_base64(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
