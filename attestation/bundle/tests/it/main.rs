@@ -11,6 +11,7 @@ mod logs;
 mod mutation;
 mod policies;
 mod properties;
+mod rollover;
 mod rules_snp;
 mod rules_tdx;
 mod settlement;
