@@ -42,6 +42,8 @@ codes! {
     SNP_CHIP = "snp_chip_not_accepted";
 
     TDX_TCB_STATUS = "tdx_tcb_status_not_accepted";
+    TDX_TCB_NO_LEVEL = "tdx_tcb_no_matching_level";
+    TDX_TCB_CURRENT = "tdx_tcb_current_not_accepted";
     TDX_TCB_GRACE = "tdx_tcb_grace_expired";
     TDX_ADVISORY_DENIED = "tdx_advisory_denied";
     TDX_ADVISORY_NOT_TOLERATED = "tdx_advisory_not_tolerated";
@@ -56,6 +58,7 @@ codes! {
     TDX_MRCONFIGID = "tdx_mrconfigid_mismatch";
     TDX_MROWNER = "tdx_mrowner_mismatch";
     TDX_MROWNERCONFIG = "tdx_mrownerconfig_mismatch";
+    TDX_REGISTER = "tdx_register_mismatch";
     TDX_PPID = "tdx_ppid_not_accepted";
 
     REPORT_DATA_MISMATCH = "report_data_mismatch";

@@ -51,13 +51,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable word for the clause that failed: snake case, distinct per clause.
+    /// The stable word for the clause that failed: snake case, distinct per clause. What AMD's and
+    /// Intel's certificates and lists have in common starts with `snp_` or `tdx_`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::EndorsementsPlatform { .. } => "endorsements_platform_mismatch",
-            Self::Certificate { error, .. } => error.code(),
-            Self::Crl { error, .. } => error.crl_code(),
-            Self::RootNotTrusted { .. } => "root_not_trusted",
+            Self::Certificate { role, error } => error.words().of(role.platform()),
+            Self::Crl { issuer, error } => error.crl_words().of(issuer.platform()),
+            Self::RootNotTrusted { role, .. } => x509::ROOT_NOT_TRUSTED.of(role.platform()),
             Self::Snp(error) => error.code(),
             Self::Tdx(error) => error.code(),
         }
@@ -84,6 +85,16 @@ pub enum CertificateRole {
     Pck,
     /// Intel's signer of TCB info and QE identity.
     TcbSigning,
+}
+
+impl CertificateRole {
+    /// Whose evidence such a certificate endorses.
+    pub fn platform(self) -> Platform {
+        match self {
+            Self::Ark | Self::Ask | Self::Asvk | Self::Vek => Platform::SevSnp,
+            Self::IntelRoot | Self::PckCa | Self::Pck | Self::TcbSigning => Platform::Tdx,
+        }
+    }
 }
 
 impl core::fmt::Display for CertificateRole {

@@ -43,7 +43,7 @@
 //! // A day before AMD issued the certificate, the same evidence is refused, and the code says why.
 //! let too_early = UnixSeconds(at.0 - 2 * 86_400);
 //! let refused = verify(&evidence, Some(&endorsements), &TrustRoots::vendor_pinned(), too_early, &Ring);
-//! assert_eq!(refused.unwrap_err().code(), "certificate_not_yet_valid");
+//! assert_eq!(refused.unwrap_err().code(), "snp_certificate_not_yet_valid");
 //! # Ok(())
 //! # }
 //! ```

@@ -105,7 +105,7 @@ fn altered_certificates_are_refused() {
     let case = SnpCase::named(&fixtures, "milan-v2-azure");
     for name in ["neg-vek-invalid-legacy.der", "neg-vek-invalid-new.der"] {
         let result = judge(&case, with_vek(&case.file(name)), case.at());
-        assert_eq!(code(result), "certificate_signature_invalid", "{name}");
+        assert_eq!(code(result), "snp_certificate_signature_invalid", "{name}");
     }
 }
 
@@ -159,19 +159,19 @@ fn certificates_of_the_wrong_kind_product_or_chip_are_refused() {
             "another product's ASK",
             &milan,
             SnpEndorsements { intermediate: file("chains/genoa-ask.der"), ..own(&milan) },
-            "certificate_issuer_mismatch",
+            "snp_certificate_issuer_mismatch",
         ),
         (
             "another product's ARK",
             &milan,
             SnpEndorsements { root: file("chains/genoa-ark.der"), ..own(&milan) },
-            "root_not_trusted",
+            "snp_root_not_trusted",
         ),
         (
             "an ASK as the ARK",
             &milan,
             SnpEndorsements { root: file("chains/milan-ask.der"), ..own(&milan) },
-            "root_not_trusted",
+            "snp_root_not_trusted",
         ),
         (
             "a VCEK as the ASK",
@@ -193,11 +193,11 @@ fn certificates_have_a_first_and_a_last_second() {
     let own = || with_vek(vlek.vek.as_ref().unwrap());
     let at = |text| UnixSeconds::from_rfc3339(text).unwrap();
     for (moment, expected) in [
-        ("2024-12-10T22:14:20Z", Some("certificate_not_yet_valid")),
+        ("2024-12-10T22:14:20Z", Some("snp_certificate_not_yet_valid")),
         ("2024-12-10T22:14:21Z", None),
         ("2025-12-10T22:14:21Z", None),
-        ("2025-12-10T22:14:22Z", Some("certificate_expired")),
-        ("2026-01-01T00:00:00Z", Some("certificate_expired")),
+        ("2025-12-10T22:14:22Z", Some("snp_certificate_expired")),
+        ("2026-01-01T00:00:00Z", Some("snp_certificate_expired")),
     ] {
         let result = judge(&vlek, own(), at(moment));
         assert_eq!(result.err().map(|error| error.code()), expected, "{moment}");
@@ -223,14 +223,14 @@ fn amd_revocation_lists_in_and_out_of_their_windows() {
     longer.push(0);
     for (what, case, crl, moment, expected) in [
         ("first second", &milan, milan_crl(), "2025-05-06T12:39:06Z", None),
-        ("before", &milan, milan_crl(), "2025-05-06T12:39:05Z", Some("crl_future")),
+        ("before", &milan, milan_crl(), "2025-05-06T12:39:05Z", Some("snp_crl_future")),
         ("current", &genoa, genoa_crl(), "2026-08-01T00:00:00Z", None),
         ("last second", &genoa, genoa_crl(), "2026-09-09T00:00:00Z", None),
-        ("after", &genoa, genoa_crl(), "2026-09-09T00:00:01Z", Some("crl_stale")),
-        ("another ARK's", &milan, genoa_crl(), "2025-06-01T00:00:00Z", Some("crl_issuer_mismatch")),
-        ("badly signed", &milan, broken, "2025-06-01T00:00:00Z", Some("crl_signature_invalid")),
-        ("with a byte after it", &milan, longer, "2025-06-01T00:00:00Z", Some("crl_malformed")),
-        ("empty", &milan, vec![], "2025-06-01T00:00:00Z", Some("crl_malformed")),
+        ("after", &genoa, genoa_crl(), "2026-09-09T00:00:01Z", Some("snp_crl_stale")),
+        ("another ARK's", &milan, genoa_crl(), "2025-06-01T00:00:00Z", Some("snp_crl_issuer_mismatch")),
+        ("badly signed", &milan, broken, "2025-06-01T00:00:00Z", Some("snp_crl_signature_invalid")),
+        ("with a byte after it", &milan, longer, "2025-06-01T00:00:00Z", Some("snp_crl_malformed")),
+        ("empty", &milan, vec![], "2025-06-01T00:00:00Z", Some("snp_crl_malformed")),
     ] {
         match (judge(case, with_crl(case, crl), at(moment)), expected) {
             (Ok(verified), None) => {
@@ -252,10 +252,10 @@ fn roots_are_believed_only_where_the_caller_says_so() {
     let case = SnpCase::named(&fixtures, "turin-v5-aci");
     let judge =
         |roots: &TrustRoots| verify(&case.evidence(), Some(&case.endorsements()), roots, case.at(), &Ring);
-    assert_eq!(code(judge(&TrustRoots::none())), "root_not_trusted");
+    assert_eq!(code(judge(&TrustRoots::none())), "snp_root_not_trusted");
     let milan_only =
         TrustRoots::none().with_test_amd_root(&snp_file(&fixtures, "chains/milan-ark.der")).unwrap();
-    assert_eq!(code(judge(&milan_only)), "root_not_trusted");
+    assert_eq!(code(judge(&milan_only)), "snp_root_not_trusted");
     // AMD's own ARK, added as a test root, makes test evidence: what a caller adds is never the vendor's.
     let ark = snp_file(&fixtures, "chains/turin-ark.der");
     let as_test = TrustRoots::none().with_test_amd_root(&ark).unwrap();

@@ -55,7 +55,7 @@ fn compare(
             Some(Exception::LastSecondOfCrl)
         }
         (Err(ours), Ok(_)) => match ours.code() {
-            "crl_future" => Some(Exception::FutureCrl),
+            "tdx_crl_future" => Some(Exception::FutureCrl),
             "tdx_certification_type" => Some(Exception::CertificationType),
             "tdx_surplus_bytes" => Some(Exception::SurplusBytes),
             code => panic!("{what}: dcap-qvl accepts, we refuse: {ours} ({code})"),

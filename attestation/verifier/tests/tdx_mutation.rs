@@ -151,7 +151,7 @@ fn changed_collateral_is_refused_by_name() {
                 let end = c.root_ca_crl.len() - 1;
                 flip_digit(&mut c.root_ca_crl, end)
             },
-            "crl_signature_invalid",
+            "tdx_crl_signature_invalid",
         ),
         (
             "PCK CRL's last bit",
@@ -159,16 +159,16 @@ fn changed_collateral_is_refused_by_name() {
                 let end = c.pck_crl.len() - 1;
                 flip_digit(&mut c.pck_crl, end)
             },
-            "crl_signature_invalid",
+            "tdx_crl_signature_invalid",
         ),
-        ("the root's CRL as PCK CRL", |c| c.pck_crl = c.root_ca_crl.clone(), "crl_issuer_mismatch"),
-        ("the PCK CRL as the root's", |c| c.root_ca_crl = c.pck_crl.clone(), "crl_issuer_mismatch"),
+        ("the root's CRL as PCK CRL", |c| c.pck_crl = c.root_ca_crl.clone(), "tdx_crl_issuer_mismatch"),
+        ("the PCK CRL as the root's", |c| c.root_ca_crl = c.pck_crl.clone(), "tdx_crl_issuer_mismatch"),
         (
             "root CA CRL not hexadecimal",
             |c| c.root_ca_crl.replace_range(0..1, "x"),
             "tdx_collateral_encoding",
         ),
-        ("PCK CRL cut", |c| c.pck_crl.truncate(100), "crl_malformed"),
+        ("PCK CRL cut", |c| c.pck_crl.truncate(100), "tdx_crl_malformed"),
         ("TCB info absent", |c| c.tcb_info.clear(), "tdx_collateral_incomplete"),
         (
             "TCB info signature's last bit",
@@ -208,7 +208,7 @@ fn changed_collateral_is_refused_by_name() {
             "tdx_tcb_info_json",
         ),
         ("issuer chain absent", |c| c.tcb_info_issuer_chain.clear(), "tdx_collateral_incomplete"),
-        ("issuer chain not PEM", |c| c.tcb_info_issuer_chain = "Intel".into(), "pem_malformed"),
+        ("issuer chain not PEM", |c| c.tcb_info_issuer_chain = "Intel".into(), "tdx_pem_malformed"),
         (
             "a PCK CA as the signer",
             |c| c.tcb_info_issuer_chain = c.pck_crl_issuer_chain.clone(),

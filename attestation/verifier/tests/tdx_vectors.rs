@@ -124,11 +124,15 @@ fn outside_its_window_every_appraisal_is_an_expiry_error() {
             let not_yet = [
                 "tdx_tcb_info_not_yet_valid",
                 "tdx_qe_identity_not_yet_valid",
-                "crl_future",
-                "certificate_not_yet_valid",
+                "tdx_crl_future",
+                "tdx_certificate_not_yet_valid",
             ];
-            let expired =
-                ["tdx_tcb_info_expired", "tdx_qe_identity_expired", "crl_stale", "certificate_expired"];
+            let expired = [
+                "tdx_tcb_info_expired",
+                "tdx_qe_identity_expired",
+                "tdx_crl_stale",
+                "tdx_certificate_expired",
+            ];
             assert!(not_yet.contains(&early), "{what}: {early}");
             assert!(expired.contains(&late), "{what}: {late}");
         }

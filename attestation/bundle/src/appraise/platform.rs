@@ -67,7 +67,11 @@ fn identity(evidence: &VerifiedEvidence) -> String {
 
 fn measurement(checks: &mut Checks<'_>, step: Step, evidence: &VerifiedEvidence) {
     const RULE: &str = "measurements";
-    let mismatch = check(step, RULE, codes::MEASUREMENT_MISMATCH);
+    let code = match evidence.tdx() {
+        Some(_) => codes::TDX_REGISTER,
+        None => codes::MEASUREMENT_MISMATCH,
+    };
+    let mismatch = check(step, RULE, code);
     let seen = measured(evidence);
     let values = match &checks.document().measurements {
         Rule::Ignore(reason) => return checks.ignore(mismatch, reason.as_str(), seen),

@@ -118,11 +118,20 @@ fn shape(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {
 fn tcb_status(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {
     const RULE: &str = "platform.tdx.tcb_statuses";
     let status = verified.tcb().status();
-    let not_accepted = check(step, RULE, codes::TDX_TCB_STATUS);
     let accepted = match &checks.document().platform.tdx.tcb_statuses {
-        Rule::Ignore(reason) => return checks.ignore(not_accepted, reason.as_str(), status.as_str()),
+        Rule::Ignore(reason) => {
+            let check = check(step, RULE, codes::TDX_TCB_STATUS);
+            return checks.ignore(check, reason.as_str(), status.as_str());
+        }
         Rule::Require(accepted) => accepted,
     };
+    let accepts = |status| accepted.iter().any(|rule| rule.status == status);
+    let code = match status {
+        _ if accepts(verified.tcb().launch_status()) => codes::TDX_TCB_CURRENT,
+        TcbStatus::NoMatchingLevel => codes::TDX_TCB_NO_LEVEL,
+        _ => codes::TDX_TCB_STATUS,
+    };
+    let not_accepted = check(step, RULE, code);
     let expected = any_of(accepted.iter().map(|rule| rule.status.as_str()));
     let Some(rule) = accepted.iter().find(|rule| rule.status == status) else {
         return checks.fail(not_accepted, expected, status.as_str());

@@ -71,14 +71,19 @@ fn statuses() -> Vec<Td> {
             m.collateral_mut().qe_identity.tcb_levels[0].tcb_status = status.into();
         }));
     }
-    rows.push(td(44, "no level matches", refused, |m| m.collateral_mut().tcb_info.tcb_levels.clear()));
-    rows.push(td(47, "the TCB that runs now is out of date", refused, |m| {
+    rows.push(td(44, "no level matches", "tdx_tcb_no_matching_level", |m| {
+        m.collateral_mut().tcb_info.tcb_levels.clear()
+    }));
+    let now = "tdx_tcb_current_not_accepted";
+    rows.push(td(47, "the TCB that runs now is out of date", now, |m| {
         m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[0] = 4;
     }));
-    rows.push(td(47, "the TCB that runs now matches no level", refused, |m| {
+    rows.push(td(47, "the TCB that runs now matches no level", now, |m| {
         m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[0] = 3;
     }));
-    rows.push(td(47, "launched on a TCB out of date", refused, |m| m.body_mut().tee_tcb_svn[0] = 4));
+    rows.push(td(45, "launched on a TCB out of date, updated since", refused, |m| {
+        m.body_mut().tee_tcb_svn[0] = 4
+    }));
     rows
 }
 
@@ -127,8 +132,8 @@ fn domain() -> Vec<Td> {
         td(50, "SEPT_VE_DISABLE clear", "tdx_sept_ve_disable_mismatch", |m| {
             m.body_mut().td_attributes[3] &= !0x10;
         }),
-        td(52, "another MRTD, first byte", "measurement_mismatch", |m| m.body_mut().mr_td[0] ^= 1),
-        td(52, "another MRTD, last byte", "measurement_mismatch", |m| m.body_mut().mr_td[47] ^= 1),
+        td(52, "another MRTD, first byte", "tdx_register_mismatch", |m| m.body_mut().mr_td[0] ^= 1),
+        td(52, "another MRTD, last byte", "tdx_register_mismatch", |m| m.body_mut().mr_td[47] ^= 1),
         td(54, "all RTMRs zero", "tdx_rtmrs_zero", |m| m.boot(EventLog::default())).demanding(rtmrs),
     ];
     for bit in [0u8, 4, 5, 6] {

@@ -32,15 +32,21 @@ fn words(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
-/// The bodies of all functions that give a code, and of the table `codes!`: from the signature to the
-/// brace that closes it at the same indentation.
-fn code_bodies(text: &str) -> Vec<&str> {
+/// How functions start whose words are codes, and the table of this crate's own.
+const CODES: [&str; 2] = ["code(&self) -> &'static str {", "\ncodes! {"];
+/// How functions and constants start whose words become codes with the vendor before them.
+const CODES_BY_VENDOR: [&str; 2] = ["words(&self) -> Words {", "const ROOT_NOT_TRUSTED: Words ="];
+
+/// What such a beginning starts: from the marker to the brace that closes it at the same indentation, or
+/// to the end of the statement.
+fn bodies<'a>(text: &'a str, markers: &[&str]) -> Vec<&'a str> {
     let mut bodies = Vec::new();
-    for marker in ["code(&self) -> &'static str {", "\ncodes! {"] {
+    for marker in markers {
         for (at, _) in text.match_indices(marker) {
             let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
             let indent: String = text[line_start..].chars().take_while(|c| *c == ' ').collect();
-            let end = text[at..].find(&format!("\n{indent}}}")).expect("a function ends") + at;
+            let end = if marker.ends_with('{') { format!("\n{indent}}}") } else { ";".to_owned() };
+            let end = text[at..].find(&end).expect("a function ends") + at;
             bodies.push(&text[at..end]);
         }
     }
@@ -55,7 +61,10 @@ fn emitted() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        found.extend(code_bodies(&text).into_iter().flat_map(words));
+        found.extend(bodies(&text, &CODES).into_iter().flat_map(words));
+        for word in bodies(&text, &CODES_BY_VENDOR).into_iter().flat_map(words) {
+            found.extend([format!("snp_{word}"), format!("tdx_{word}")]);
+        }
     }
     found
 }
@@ -63,16 +72,21 @@ fn emitted() -> BTreeSet<String> {
 fn documented() -> Vec<String> {
     let path = attestation().join("../docs/rejection-codes.md");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
+    let cells = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0));
+    cells.flat_map(|cell| cell.split("`, `")).map(str::to_owned).collect()
 }
 
 #[test]
 fn the_table_is_complete_and_lists_nothing_else() {
     let (emitted, documented) = (emitted(), documented());
     assert!(emitted.len() > 120, "the sources give too few words to be right: {emitted:?}");
-    for known in
-        ["response_mismatch", "receipt_signature_invalid", "snp_report_signature_invalid", "crl_stale"]
-    {
+    for known in [
+        "response_mismatch",
+        "receipt_signature_invalid",
+        "snp_report_signature_invalid",
+        "snp_crl_stale",
+        "tdx_root_not_trusted",
+    ] {
         assert!(emitted.contains(known), "{known}");
     }
     let table: BTreeSet<String> = documented.iter().cloned().collect();

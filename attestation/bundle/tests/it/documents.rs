@@ -183,7 +183,7 @@ fn documents_of_other_versions_and_for_other_policies_are_refused() {
 fn only_named_roots_are_believed() {
     let document = Enclave::snp().document(Some(NONCE));
     let nobody = policy_with(|document| document.trust.simulated_roots = Rule::Require(vec![]));
-    assert_rejected(&appraise(&document, &nobody, Some(&NONCE)).unwrap_err(), "root_not_trusted");
+    assert_rejected(&appraise(&document, &nobody, Some(&NONCE)).unwrap_err(), "snp_root_not_trusted");
     let extra_roots = [amd().ark_der().to_vec()];
     let no_certificate = [vec![0; 10]];
     let with_root = |policy: &Policy, roots| {
@@ -205,7 +205,7 @@ fn only_named_roots_are_believed() {
     let mut without_root = document.clone();
     let Some(Endorsements::SevSnp(endorsements)) = &mut without_root.endorsements else { unreachable!() };
     endorsements.root = None;
-    refused(&without_root, "root_not_trusted");
+    refused(&without_root, "snp_root_not_trusted");
     without_root.endorsements = None;
     refused(&without_root, "snp_vek_missing");
 }

@@ -333,7 +333,7 @@ fn a_test_root_replaces_the_vendors_and_no_production_policy_accepts_it() {
         let inputs = EvidenceInputs { test_root, ..EvidenceInputs::new(NOW) };
         appraise_evidence(&machine.evidence([9; 64]), Some(&machine.endorsements()), policy, &inputs, &Ring)
     };
-    assert_rejected(&check(&strict, None), "root_not_trusted");
+    assert_rejected(&check(&strict, None), "snp_root_not_trusted");
     let verdict = check(&strict, Some(amd().ark_der()));
     assert_accepted(&verdict);
     assert!(verdict.simulated() && not_proved(&verdict).contains(&"simulated_root"));

@@ -152,7 +152,7 @@ fn rows() -> Vec<Row> {
             keeps: None,
         },
         Row {
-            code: "measurement_mismatch",
+            code: "tdx_register_mismatch",
             demand: |_| {},
             ignore: |document| document.measurements = ignore(),
             breaks: |machine| machine.body_mut().mr_td[0] ^= 1,
@@ -273,7 +273,7 @@ fn any_digest_of_a_register_suffices_and_each_register_counts() {
     };
     for rtmr in 0..4 {
         assert_accepted(&check(rtmr, vec![Hex([4; 48]), Hex([5; 48])]));
-        assert_rejected(&check(rtmr, vec![Hex([4; 48])]), "measurement_mismatch");
-        assert_rejected(&check(rtmr, vec![]), "measurement_mismatch");
+        assert_rejected(&check(rtmr, vec![Hex([4; 48])]), "tdx_register_mismatch");
+        assert_rejected(&check(rtmr, vec![]), "tdx_register_mismatch");
     }
 }

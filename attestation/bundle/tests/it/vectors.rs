@@ -59,9 +59,8 @@ fn code_of(reason: &str) -> &'static str {
         "SEPT_VE_DISABLE not set" => "tdx_sept_ve_disable_mismatch",
         reason if reason.starts_with("VMPL 1") => "snp_vmpl_above_policy",
         reason if reason.contains("non-zero trailing bytes") => "tdx_trailing_bytes",
-        reason if reason.contains("OutOfDate") || reason.contains("NO_TCB_LEVEL") => {
-            "tdx_tcb_status_not_accepted"
-        }
+        reason if reason.contains("OutOfDate") => "tdx_tcb_status_not_accepted",
+        reason if reason.contains("NO_TCB_LEVEL") => "tdx_tcb_no_matching_level",
         other => panic!("no word for {other:?}"),
     }
 }

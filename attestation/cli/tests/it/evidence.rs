@@ -40,7 +40,7 @@ fn reports_are_verified_with_files_in_der_and_pem() {
     is(&with_list, 0, "accepted", "");
     assert_eq!(with_list.json()["claims"]["crl_checked"], true);
     let stale = snp(&folder, case, "evidence-strict", "2026-12-01T00:00:00Z", &["--crl", &crl]);
-    is(&stale, 10, "rejected", "crl_stale");
+    is(&stale, 10, "rejected", "snp_crl_stale");
 
     // The same files in PEM.
     let own = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn a_test_root_replaces_the_vendors_and_is_not_hidden() {
     assert_eq!(run.json()["simulated"], true);
     let other = path(&folder, "chains/genoa-ark.der");
     let run = snp(&folder, "milan-v3-aci", "evidence-strict", at, &["--trust-root", &other]);
-    is(&run, 10, "rejected", "root_not_trusted");
+    is(&run, 10, "rejected", "snp_root_not_trusted");
     let run = snp(&folder, "milan-v3-aci", "production-snp", at, &["--trust-root", &root]);
     is(&run, 10, "rejected", "root_simulated");
 }

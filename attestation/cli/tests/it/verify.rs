@@ -63,11 +63,11 @@ fn each_verdict_has_its_exit_status() {
         "--format",
         "json",
     ]);
-    is(&late, 10, "rejected", "certificate_expired");
+    is(&late, 10, "rejected", "snp_certificate_expired");
     // Under another policy, the same bundle.
     let other =
         |name: &str| run(&["verify", &plain, "--policy", &policy(name), "--at", AT, "--format", "json"]);
-    is(&other("production-snp"), 10, "rejected", "root_not_trusted");
+    is(&other("production-snp"), 10, "rejected", "snp_root_not_trusted");
     is(&other("evidence-strict"), 10, "rejected", "policy_purpose");
 }
 

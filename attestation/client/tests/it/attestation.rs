@@ -91,7 +91,7 @@ async fn an_enclave_of_another_root_is_refused() {
     let client = vouchsafe_client::Client::new(options).unwrap();
     let error = client.ask(&question()).await.map(drop).unwrap_err();
     assert!(matches!(&error, Error::NotAccepted(verdict) if !verdict.is_accepted()), "{error}");
-    assert_eq!((error.code(), enclave.requests()), ("root_not_trusted", 0));
+    assert_eq!((error.code(), enclave.requests()), ("snp_root_not_trusted", 0));
 }
 
 #[tokio::test]

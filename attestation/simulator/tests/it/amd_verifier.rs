@@ -29,12 +29,12 @@ fn nothing_is_accepted_under_the_vendors_roots() {
     for product in Product::ALL {
         let machine = machine(product, VekKind::Vcek);
         let refused = judge(&machine, &TrustRoots::vendor_pinned(), NOW).unwrap_err();
-        assert_eq!(refused.code(), "root_not_trusted", "{product:?}: {refused}");
+        assert_eq!(refused.code(), "snp_root_not_trusted", "{product:?}: {refused}");
     }
     // Nor under another simulated root.
     let refused =
         judge(&machine(Product::Milan, VekKind::Vcek), &roots(authority(Product::Genoa)), NOW).unwrap_err();
-    assert_eq!(refused.code(), "root_not_trusted", "{refused}");
+    assert_eq!(refused.code(), "snp_root_not_trusted", "{refused}");
 }
 
 #[test]

@@ -34,10 +34,10 @@ fn every_version_and_body_is_accepted_under_the_simulated_root() {
 fn nothing_is_accepted_under_the_vendors_roots() {
     let machine = machine(&IntelAuthority::generate(BEGIN).unwrap());
     let refused = judge(&machine, &TrustRoots::vendor_pinned(), AT).unwrap_err();
-    assert_eq!(refused.code(), "root_not_trusted", "{refused}");
+    assert_eq!(refused.code(), "tdx_root_not_trusted", "{refused}");
     let other = IntelAuthority::generate(BEGIN).unwrap();
     let refused = judge(&machine, &roots(&other), AT).unwrap_err();
-    assert_eq!(refused.code(), "root_not_trusted", "{refused}");
+    assert_eq!(refused.code(), "tdx_root_not_trusted", "{refused}");
 }
 
 #[test]

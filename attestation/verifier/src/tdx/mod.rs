@@ -45,7 +45,7 @@
 //!
 //! // Under Intel's root the same evidence is nothing.
 //! let refused = verify(&evidence, Some(&collateral), &TrustRoots::vendor_pinned(), at, &Ring);
-//! assert_eq!(refused.unwrap_err().code(), "root_not_trusted");
+//! assert_eq!(refused.unwrap_err().code(), "tdx_root_not_trusted");
 //! # Ok(())
 //! # }
 //! ```

@@ -1,6 +1,6 @@
 //! QE identity: which quoting enclave Intel stands behind.
 //!
-//! Format and rules: Intel PCS API v4, "Get TD QE Identity", version 2 with id `TD_QE`; the checks
+//! Format and rules: Intel PCS API v4, "Enclave Identity V4", version 2 with id `TD_QE`; the checks
 //! are those of "Enclave identity verification" in the Quote Verification Library.
 
 use alloc::string::String;

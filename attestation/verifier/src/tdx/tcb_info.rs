@@ -1,6 +1,6 @@
 //! TCB info: which security versions of a platform Intel stands behind, and how far.
 //!
-//! Format: Intel PCS API v4, "Get TCB Info", version 3 with id `TDX`. Matching: the same document's
+//! Format: Intel PCS API v4, "Get TDX TCB Info V4", version 3 with id `TDX`. Matching: the same document's
 //! "TCB level determination" and the Quote Verification Library, which orders levels from the highest
 //! component vector down before taking the first that the platform reaches.
 

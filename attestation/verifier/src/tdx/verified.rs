@@ -76,6 +76,12 @@ impl TcbAppraisal {
         self.status
     }
 
+    /// The status by what the TD was launched on, and of the quoting enclave: that of the whole unless a
+    /// TD 1.5 says that it runs on something else now.
+    pub fn launch_status(&self) -> TcbStatus {
+        status_of(&self.launch).converge(self.qe.status())
+    }
+
     /// The advisories of all parts, by id.
     pub fn advisories(&self) -> &BTreeSet<String> {
         &self.advisories

@@ -5,7 +5,7 @@ use alloc::string::String;
 use const_oid::ObjectIdentifier;
 
 use super::DerError;
-use crate::UnixSeconds;
+use crate::{Platform, UnixSeconds};
 
 /// Why a certificate or revocation list was refused. Which one it was, the caller knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -208,57 +208,89 @@ pub enum Error {
     },
 }
 
+/// The stable words for one reason: by vendor, so that no two clauses share a code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    any: &'static str,
+    snp: &'static str,
+    tdx: &'static str,
+}
+
+impl Words {
+    /// The word for a certificate or list of this platform's vendor.
+    pub(crate) fn of(self, platform: Platform) -> &'static str {
+        match platform {
+            Platform::SevSnp => self.snp,
+            Platform::Tdx => self.tdx,
+        }
+    }
+}
+
+macro_rules! words {
+    ($word:literal) => {
+        Words { any: $word, snp: concat!("snp_", $word), tdx: concat!("tdx_", $word) }
+    };
+}
+
+/// The words where a chain ends in a root that nobody believes.
+pub(crate) const ROOT_NOT_TRUSTED: Words = words!("root_not_trusted");
+
 impl Error {
-    /// The stable word for this reason, where a revocation list was at fault: what lists share with
-    /// certificates has words of its own there.
-    pub fn crl_code(&self) -> &'static str {
+    /// The stable word for this reason, whoever's certificate it was.
+    pub fn code(&self) -> &'static str {
+        self.words().any
+    }
+
+    /// The words where a revocation list was at fault: what lists share with certificates has words of
+    /// its own there.
+    pub(crate) fn crl_words(&self) -> Words {
         match self {
-            Self::ExtensionDuplicate { .. } => "crl_extension_duplicate",
-            Self::ExtensionsTooMany { .. } => "crl_extensions_too_many",
-            Self::ExtensionCriticalUnknown { .. } => "crl_extension_critical_unknown",
-            Self::SignatureAlgorithmsDiffer => "crl_signature_algorithms_differ",
-            Self::SignatureAlgorithmUnsupported { .. } => "crl_signature_algorithm",
-            Self::PssAlgorithm { .. } => "crl_pss_algorithm",
-            Self::PssSaltLength { .. } => "crl_pss_salt_length",
-            Self::PssMalformed { .. } => "crl_pss_malformed",
-            Self::IssuerKeyUsage { .. } => "crl_issuer_key_usage",
-            _ => self.code(),
+            Self::ExtensionDuplicate { .. } => words!("crl_extension_duplicate"),
+            Self::ExtensionsTooMany { .. } => words!("crl_extensions_too_many"),
+            Self::ExtensionCriticalUnknown { .. } => words!("crl_extension_critical_unknown"),
+            Self::SignatureAlgorithmsDiffer => words!("crl_signature_algorithms_differ"),
+            Self::SignatureAlgorithmUnsupported { .. } => words!("crl_signature_algorithm"),
+            Self::PssAlgorithm { .. } => words!("crl_pss_algorithm"),
+            Self::PssSaltLength { .. } => words!("crl_pss_salt_length"),
+            Self::PssMalformed { .. } => words!("crl_pss_malformed"),
+            Self::IssuerKeyUsage { .. } => words!("crl_issuer_key_usage"),
+            _ => self.words(),
         }
     }
 
-    /// The stable word for this reason.
-    pub fn code(&self) -> &'static str {
+    /// The words for this reason.
+    pub(crate) fn words(&self) -> Words {
         match self {
-            Self::CertificateTooLong { .. } => "certificate_too_long",
-            Self::CertificateMalformed(_) => "certificate_malformed",
-            Self::CertificateVersion { .. } => "certificate_version",
-            Self::PemMalformed { .. } => "pem_malformed",
-            Self::ExtensionDuplicate { .. } => "certificate_extension_duplicate",
-            Self::ExtensionsTooMany { .. } => "certificate_extensions_too_many",
-            Self::ExtensionCriticalUnknown { .. } => "certificate_extension_critical_unknown",
-            Self::SignatureAlgorithmsDiffer => "certificate_signature_algorithms_differ",
-            Self::SignatureAlgorithmUnsupported { .. } => "certificate_signature_algorithm",
-            Self::PssAlgorithm { .. } => "certificate_pss_algorithm",
-            Self::PssSaltLength { .. } => "certificate_pss_salt_length",
-            Self::PssMalformed { .. } => "certificate_pss_malformed",
-            Self::KeyUnsupported { .. } => "certificate_key_unsupported",
-            Self::CertificateNotYetValid { .. } => "certificate_not_yet_valid",
-            Self::CertificateExpired { .. } => "certificate_expired",
-            Self::IssuerMismatch { .. } => "certificate_issuer_mismatch",
-            Self::IssuerNotCa { .. } => "certificate_issuer_not_ca",
-            Self::IssuerKeyUsage { .. } => "certificate_issuer_key_usage",
-            Self::PathTooLong { .. } => "certificate_path_too_long",
-            Self::LeafIsCa => "certificate_leaf_is_ca",
-            Self::CertificateSignature { .. } => "certificate_signature_invalid",
-            Self::CrlTooLong { .. } => "crl_too_long",
-            Self::CrlMalformed(_) => "crl_malformed",
-            Self::CrlWithoutNextUpdate => "crl_without_next_update",
-            Self::CrlScope { .. } => "crl_scope",
-            Self::CrlIssuerMismatch { .. } => "crl_issuer_mismatch",
-            Self::CrlSignature { .. } => "crl_signature_invalid",
-            Self::CrlFuture { .. } => "crl_future",
-            Self::CrlStale { .. } => "crl_stale",
-            Self::Revoked { .. } => "certificate_revoked",
+            Self::CertificateTooLong { .. } => words!("certificate_too_long"),
+            Self::CertificateMalformed(_) => words!("certificate_malformed"),
+            Self::CertificateVersion { .. } => words!("certificate_version"),
+            Self::PemMalformed { .. } => words!("pem_malformed"),
+            Self::ExtensionDuplicate { .. } => words!("certificate_extension_duplicate"),
+            Self::ExtensionsTooMany { .. } => words!("certificate_extensions_too_many"),
+            Self::ExtensionCriticalUnknown { .. } => words!("certificate_extension_critical_unknown"),
+            Self::SignatureAlgorithmsDiffer => words!("certificate_signature_algorithms_differ"),
+            Self::SignatureAlgorithmUnsupported { .. } => words!("certificate_signature_algorithm"),
+            Self::PssAlgorithm { .. } => words!("certificate_pss_algorithm"),
+            Self::PssSaltLength { .. } => words!("certificate_pss_salt_length"),
+            Self::PssMalformed { .. } => words!("certificate_pss_malformed"),
+            Self::KeyUnsupported { .. } => words!("certificate_key_unsupported"),
+            Self::CertificateNotYetValid { .. } => words!("certificate_not_yet_valid"),
+            Self::CertificateExpired { .. } => words!("certificate_expired"),
+            Self::IssuerMismatch { .. } => words!("certificate_issuer_mismatch"),
+            Self::IssuerNotCa { .. } => words!("certificate_issuer_not_ca"),
+            Self::IssuerKeyUsage { .. } => words!("certificate_issuer_key_usage"),
+            Self::PathTooLong { .. } => words!("certificate_path_too_long"),
+            Self::LeafIsCa => words!("certificate_leaf_is_ca"),
+            Self::CertificateSignature { .. } => words!("certificate_signature_invalid"),
+            Self::CrlTooLong { .. } => words!("crl_too_long"),
+            Self::CrlMalformed(_) => words!("crl_malformed"),
+            Self::CrlWithoutNextUpdate => words!("crl_without_next_update"),
+            Self::CrlScope { .. } => words!("crl_scope"),
+            Self::CrlIssuerMismatch { .. } => words!("crl_issuer_mismatch"),
+            Self::CrlSignature { .. } => words!("crl_signature_invalid"),
+            Self::CrlFuture { .. } => words!("crl_future"),
+            Self::CrlStale { .. } => words!("crl_stale"),
+            Self::Revoked { .. } => words!("certificate_revoked"),
         }
     }
 }

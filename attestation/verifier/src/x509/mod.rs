@@ -25,6 +25,7 @@ pub use certificate::{Certificate, Name, Validity};
 pub use crl::Crl;
 pub use der::{DerError, DerReader, Tlv};
 pub use error::Error;
+pub(crate) use error::ROOT_NOT_TRUSTED;
 pub use extension::{Extension, KeyUsage};
 pub use key::PublicKey;
 pub use pem::pem_certificates;

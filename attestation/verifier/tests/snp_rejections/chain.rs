@@ -25,7 +25,7 @@ pub(crate) const CHAIN: &[Row] = &[
         "no ASK at hand but AMD's of the same name",
         milan,
         |d| d.offers_intermediate = false,
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "a VCEK under the ASVK",
@@ -53,31 +53,31 @@ pub(crate) const CHAIN: &[Row] = &[
         "a VCEK signed by the ASVK's key in the ASK's name",
         milan,
         |d| d.vek.as_mut().unwrap().by = Issuer::Asvk,
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "a VCEK signed by the ARK's key in the ASK's name",
         milan,
         |d| d.vek.as_mut().unwrap().by = Issuer::Ark,
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "a VEK that names another issuer",
         milan,
         |d| d.vek_mut().issuer = certificate::name("SEV-Genoa"),
-        "certificate_issuer_mismatch",
+        "snp_certificate_issuer_mismatch",
     ),
     row(
         "an ASK signed by its own key",
         milan,
         |d| d.intermediate.by = Issuer::Ask,
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "an ASK that names another root",
         milan,
         |d| d.intermediate.spec.issuer = certificate::name("ARK-Genoa"),
-        "root_not_trusted",
+        "snp_root_not_trusted",
     ),
     row(
         "an ASK of another name",
@@ -101,7 +101,7 @@ pub(crate) const CHAIN: &[Row] = &[
             self_made(d);
             d.believes = Some(d.authority.ark_der().to_vec());
         },
-        "root_not_trusted",
+        "snp_root_not_trusted",
     ),
     row(
         "a self-made ARK with AMD's names, not offered",
@@ -111,7 +111,7 @@ pub(crate) const CHAIN: &[Row] = &[
             d.believes = Some(d.authority.ark_der().to_vec());
             d.offers_root = false;
         },
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "the ASK is no authority",
@@ -120,19 +120,19 @@ pub(crate) const CHAIN: &[Row] = &[
             *d.intermediate.spec.extension_mut(standard::BASIC_CONSTRAINTS).unwrap() =
                 standard::basic_constraints(false, None)
         },
-        "certificate_issuer_not_ca",
+        "snp_certificate_issuer_not_ca",
     ),
     row(
         "the ASK has no basicConstraints",
         milan,
         |d| assert_eq!(d.intermediate.spec.remove_extension(standard::BASIC_CONSTRAINTS), 1),
-        "certificate_issuer_not_ca",
+        "snp_certificate_issuer_not_ca",
     ),
     row(
         "the ASK may not sign certificates",
         milan,
         |d| *d.intermediate.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x02),
-        "certificate_issuer_key_usage",
+        "snp_certificate_issuer_key_usage",
     ),
     row(
         "the ARK allows no authority below it",
@@ -141,19 +141,19 @@ pub(crate) const CHAIN: &[Row] = &[
             *d.root.spec.extension_mut(standard::BASIC_CONSTRAINTS).unwrap() =
                 standard::basic_constraints(true, Some(0))
         },
-        "certificate_path_too_long",
+        "snp_certificate_path_too_long",
     ),
     row(
         "the ARK may not sign certificates",
         milan,
         |d| *d.root.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x02),
-        "certificate_issuer_key_usage",
+        "snp_certificate_issuer_key_usage",
     ),
     row(
         "an unknown critical extension in the ASK",
         milan,
         |d| d.intermediate.spec.extensions.push(Extension::critical(oid::HWID, vec![5, 0])),
-        "certificate_extension_critical_unknown",
+        "snp_certificate_extension_critical_unknown",
     ),
 ];
 
@@ -166,8 +166,8 @@ fn self_made(draft: &mut Draft) {
     draft.crl = None;
 }
 
-const TOO_EARLY: &str = "certificate_not_yet_valid";
-const TOO_LATE: &str = "certificate_expired";
+const TOO_EARLY: &str = "snp_certificate_not_yet_valid";
+const TOO_LATE: &str = "snp_certificate_expired";
 
 fn until(last: UnixSeconds) -> Validity {
     Validity { not_before: BEGIN, not_after: last }

@@ -33,25 +33,25 @@ pub(crate) const REVOCATION: &[Row] = &[
         "the retired Genoa ASK",
         genoa_with_the_retired_ask_listed,
         |d| d.intermediate.spec.serial = vec![0x02, 0x00, 0x01],
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ASK is listed",
         milan,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x01])),
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ASVK is listed",
         milan_vlek,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x01, 0x01])),
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ARK is listed",
         milan,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x00])),
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ASK is listed last of many",
@@ -61,7 +61,7 @@ pub(crate) const REVOCATION: &[Row] = &[
             crl.revoked.extend((2..200).map(|serial| revoked(&[0x01, 0x00, serial])));
             crl.revoked.push(revoked(&[0x01, 0x00, 0x01]));
         },
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ASK is listed from a future date",
@@ -69,7 +69,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().revoked.push(Revoked { at: UnixSeconds(AT.0 + DAY), ..revoked(&[0x01, 0x00, 0x01]) });
         },
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
     row(
         "the ASK is listed with a reason",
@@ -78,43 +78,48 @@ pub(crate) const REVOCATION: &[Row] = &[
             let reason = Extension::new(standard::REASON_CODE, der::enumerated(1));
             d.crl_mut().revoked.push(Revoked { extensions: vec![reason], ..revoked(&[0x01, 0x00, 0x01]) });
         },
-        "certificate_revoked",
+        "snp_certificate_revoked",
     ),
-    row("stale by a second", milan, |d| d.crl_mut().next_update = Some(UnixSeconds(AT.0 - 1)), "crl_stale"),
-    row("from a second ahead", milan, |d| d.crl_mut().this_update = UnixSeconds(AT.0 + 1), "crl_future"),
-    row("without nextUpdate", milan, |d| d.crl_mut().next_update = None, "crl_without_next_update"),
-    row("of another product's ARK", milan, |d| d.crl = genoa().crl, "crl_issuer_mismatch"),
+    row(
+        "stale by a second",
+        milan,
+        |d| d.crl_mut().next_update = Some(UnixSeconds(AT.0 - 1)),
+        "snp_crl_stale",
+    ),
+    row("from a second ahead", milan, |d| d.crl_mut().this_update = UnixSeconds(AT.0 + 1), "snp_crl_future"),
+    row("without nextUpdate", milan, |d| d.crl_mut().next_update = None, "snp_crl_without_next_update"),
+    row("of another product's ARK", milan, |d| d.crl = genoa().crl, "snp_crl_issuer_mismatch"),
     row(
         "issued in the ASK's name",
         milan,
         |d| d.crl_mut().issuer = certificate::name("SEV-Milan"),
-        "crl_issuer_mismatch",
+        "snp_crl_issuer_mismatch",
     ),
     row(
         "signed by the ASK's key",
         milan,
         |d| d.crl.as_mut().unwrap().by = Issuer::Ask,
-        "crl_signature_invalid",
+        "snp_crl_signature_invalid",
     ),
     row(
         "a bit of its signature changed",
         milan,
         |d| d.crl_afterwards = Some(|crl| *crl.last_mut().unwrap() ^= 1),
-        "crl_signature_invalid",
+        "snp_crl_signature_invalid",
     ),
-    row("empty", milan, |d| d.crl_afterwards = Some(Vec::clear), "crl_malformed"),
+    row("empty", milan, |d| d.crl_afterwards = Some(Vec::clear), "snp_crl_malformed"),
     row(
         "a byte short",
         milan,
         |d| d.crl_afterwards = Some(|crl| crl.truncate(crl.len() - 1)),
-        "crl_malformed",
+        "snp_crl_malformed",
     ),
-    row("with a byte after it", milan, |d| d.crl_afterwards = Some(|crl| crl.push(0)), "crl_malformed"),
+    row("with a byte after it", milan, |d| d.crl_afterwards = Some(|crl| crl.push(0)), "snp_crl_malformed"),
     row(
         "longer than a megabyte",
         milan,
         |d| d.crl_afterwards = Some(|crl| crl.resize(1024 * 1024 + 1, 0)),
-        "crl_too_long",
+        "snp_crl_too_long",
     ),
     row(
         "an ARK that may not sign revocation lists",
@@ -122,13 +127,13 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             *d.root.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x04);
         },
-        "crl_issuer_key_usage",
+        "snp_crl_issuer_key_usage",
     ),
     row(
         "a salt of 32 bytes",
         milan,
         |d| d.crl_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
-        "crl_pss_salt_length",
+        "snp_crl_pss_salt_length",
     ),
     row(
         "onlySomeReasons, empty",
@@ -136,7 +141,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "onlySomeReasons, no bits",
@@ -144,7 +149,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[0])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "onlySomeReasons",
@@ -152,7 +157,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(3, &[1, 0x7e])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "onlyContainsUserCerts",
@@ -160,7 +165,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(1, &[0xff])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "onlyContainsCACerts",
@@ -168,7 +173,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(2, &[0xff])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "indirectCRL",
@@ -176,7 +181,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(4, &[0xff])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "onlyContainsAttributeCerts",
@@ -184,7 +189,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(5, &[0xff])]));
         },
-        "crl_scope",
+        "snp_crl_scope",
     ),
     row(
         "an unknown field in its scope",
@@ -192,7 +197,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         |d| {
             d.crl_mut().extensions.push(distribution_point(&[&der::context_primitive(6, &[0xff])]));
         },
-        "crl_malformed",
+        "snp_crl_malformed",
     ),
     row(
         "a delta list",
@@ -201,7 +206,7 @@ pub(crate) const REVOCATION: &[Row] = &[
             let base = ObjectIdentifier::new_unwrap("2.5.29.27");
             d.crl_mut().extensions.push(Extension::critical(base, der::integer_u64(1)));
         },
-        "crl_extension_critical_unknown",
+        "snp_crl_extension_critical_unknown",
     ),
     row(
         "an entry of another issuer",
@@ -210,7 +215,7 @@ pub(crate) const REVOCATION: &[Row] = &[
             let issuer = Extension::critical(ObjectIdentifier::new_unwrap("2.5.29.29"), der::sequence(&[]));
             d.crl_mut().revoked.push(Revoked { extensions: vec![issuer], ..revoked(&[9]) });
         },
-        "crl_extension_critical_unknown",
+        "snp_crl_extension_critical_unknown",
     ),
     row(
         "33 extensions",
@@ -222,19 +227,19 @@ pub(crate) const REVOCATION: &[Row] = &[
             d.crl_mut().extensions.extend(extensions);
             assert_eq!(d.crl_mut().extensions.len(), 33);
         },
-        "crl_extensions_too_many",
+        "snp_crl_extensions_too_many",
     ),
     row(
         "other parameters outside than inside",
         milan,
         |d| d.crl_mut().outer_algorithm = Some(pss(PssParameters::AMD_EXPLICIT_TRAILER)),
-        "crl_signature_algorithms_differ",
+        "snp_crl_signature_algorithms_differ",
     ),
     row(
         "an unknown algorithm declared",
         milan,
         |d| d.crl_mut().algorithm = raw(&[&der::oid(standard::CRL_NUMBER)]),
-        "crl_signature_algorithm",
+        "snp_crl_signature_algorithm",
     ),
     row(
         "SHA-256, as declared",
@@ -243,19 +248,19 @@ pub(crate) const REVOCATION: &[Row] = &[
             let sha256 = PssParameters { hash: Hash::Sha256, mgf1_hash: Hash::Sha256, ..PssParameters::AMD };
             d.crl_mut().algorithm = pss(sha256);
         },
-        "crl_pss_algorithm",
+        "snp_crl_pss_algorithm",
     ),
     row(
         "RSASSA-PSS without parameters",
         milan,
         |d| d.crl_mut().algorithm = raw(&[&der::oid(RSASSA_PSS)]),
-        "crl_pss_malformed",
+        "snp_crl_pss_malformed",
     ),
     row(
         "an extension twice",
         milan,
         |d| d.crl_mut().extensions.push(standard::crl_number(8)),
-        "crl_extension_duplicate",
+        "snp_crl_extension_duplicate",
     ),
 ];
 

@@ -16,25 +16,25 @@ pub(crate) const SIGNATURES: &[Row] = &[
         "salt of 32 bytes, as declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
-        "certificate_pss_salt_length",
+        "snp_certificate_pss_salt_length",
     ),
     row(
         "salt of 64 bytes, as declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { salt_bytes: 64, ..PssParameters::AMD }),
-        "certificate_pss_salt_length",
+        "snp_certificate_pss_salt_length",
     ),
     row(
         "salt of 32 bytes, 48 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "salt of 64 bytes, 48 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { salt_bytes: 64, ..PssParameters::AMD }),
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "SHA-256, as declared",
@@ -43,7 +43,7 @@ pub(crate) const SIGNATURES: &[Row] = &[
             d.vek_mut().algorithm =
                 pss(PssParameters { hash: Hash::Sha256, mgf1_hash: Hash::Sha256, ..PssParameters::AMD })
         },
-        "certificate_pss_algorithm",
+        "snp_certificate_pss_algorithm",
     ),
     row(
         "SHA-512, as declared",
@@ -52,19 +52,19 @@ pub(crate) const SIGNATURES: &[Row] = &[
             d.vek_mut().algorithm =
                 pss(PssParameters { hash: Hash::Sha512, mgf1_hash: Hash::Sha512, ..PssParameters::AMD })
         },
-        "certificate_pss_algorithm",
+        "snp_certificate_pss_algorithm",
     ),
     row(
         "MGF1 with SHA-256 declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { mgf1_hash: Hash::Sha256, ..PssParameters::AMD }),
-        "certificate_pss_algorithm",
+        "snp_certificate_pss_algorithm",
     ),
     row(
         "SHA-256, SHA-384 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { hash: Hash::Sha256, ..PssParameters::AMD }),
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "an ASK with a salt of 32 bytes",
@@ -73,31 +73,31 @@ pub(crate) const SIGNATURES: &[Row] = &[
             d.intermediate.spec.algorithm =
                 pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD_EXPLICIT_TRAILER })
         },
-        "certificate_pss_salt_length",
+        "snp_certificate_pss_salt_length",
     ),
     row(
         "ECDSA declared",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::EcdsaSha256,
-        "certificate_signature_invalid",
+        "snp_certificate_signature_invalid",
     ),
     row(
         "an unknown algorithm declared",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::Raw(der::sequence(&[&der::oid(oid::HWID)])),
-        "certificate_signature_algorithm",
+        "snp_certificate_signature_algorithm",
     ),
     row(
         "other parameters outside than inside",
         milan,
         |d| d.vek_mut().outer_algorithm = Some(pss(PssParameters::AMD_EXPLICIT_TRAILER)),
-        "certificate_signature_algorithms_differ",
+        "snp_certificate_signature_algorithms_differ",
     ),
     row(
         "RSASSA-PSS without parameters",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::Raw(der::sequence(&[&der::oid(RSASSA_PSS)])),
-        "certificate_pss_malformed",
+        "snp_certificate_pss_malformed",
     ),
     row(
         "RSASSA-PSS with empty parameters",
@@ -106,19 +106,19 @@ pub(crate) const SIGNATURES: &[Row] = &[
             d.vek_mut().algorithm =
                 SignatureAlgorithm::Raw(der::sequence(&[&der::oid(RSASSA_PSS), &der::sequence(&[])]))
         },
-        "certificate_pss_malformed",
+        "snp_certificate_pss_malformed",
     ),
     row(
         "trailerField 2",
         milan,
         |d| d.vek_mut().algorithm = trailer(&der::integer_u64(2)),
-        "certificate_pss_malformed",
+        "snp_certificate_pss_malformed",
     ),
     row(
         "trailerField with a byte after it",
         milan,
         |d| d.vek_mut().algorithm = trailer(&[2, 1, 1, 0]),
-        "certificate_pss_malformed",
+        "snp_certificate_pss_malformed",
     ),
 ];
 

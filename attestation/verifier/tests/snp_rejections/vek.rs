@@ -25,7 +25,7 @@ fn named(spec: &mut CertificateSpec, common_name: &str) {
 }
 
 const MISSING: &str = "snp_vek_extension_missing";
-const TWICE: &str = "certificate_extension_duplicate";
+const TWICE: &str = "snp_certificate_extension_duplicate";
 const MALFORMED: &str = "snp_vek_extension_malformed";
 
 pub(crate) const VEK: &[Row] = &[
@@ -121,13 +121,13 @@ pub(crate) const VEK: &[Row] = &[
         "the certificate is an authority",
         milan,
         |d| d.vek_mut().extensions.push(standard::basic_constraints(true, None)),
-        "certificate_leaf_is_ca",
+        "snp_certificate_leaf_is_ca",
     ),
     row(
         "an unknown critical extension",
         milan,
         |d| d.vek_mut().extensions.push(Extension::critical(oid::SPL_5.parent().unwrap(), vec![5, 0])),
-        "certificate_extension_critical_unknown",
+        "snp_certificate_extension_critical_unknown",
     ),
 ];
 

@@ -45,18 +45,27 @@ fn in_ca(what: &str, change: fn(&mut CertificateSpec), code: &'static str) -> Ro
 
 fn roots() -> Vec<Row> {
     vec![
-        row(34, "no root believed", Change::Roots(TrustRoots::none()), Expected::Code("root_not_trusted")),
+        row(
+            34,
+            "no root believed",
+            Change::Roots(TrustRoots::none()),
+            Expected::Code("tdx_root_not_trusted"),
+        ),
         row(
             34,
             "only Intel's root believed",
             Change::Roots(TrustRoots::vendor_pinned()),
-            Expected::Code("root_not_trusted"),
+            Expected::Code("tdx_root_not_trusted"),
         ),
-        chain("a stranger's chain, with a root of Intel's name", |w| w.strangers_chain(), "root_not_trusted"),
+        chain(
+            "a stranger's chain, with a root of Intel's name",
+            |w| w.strangers_chain(),
+            "tdx_root_not_trusted",
+        ),
         chain(
             "a stranger's chain, without its root",
             |w| w.strangers_chain()[..2].to_vec(),
-            "certificate_signature_invalid",
+            "tdx_certificate_signature_invalid",
         ),
         chain(
             "a stranger's PCK under the right CA",
@@ -65,13 +74,13 @@ fn roots() -> Vec<Row> {
                 chain[0] = w.strangers_chain()[0].clone();
                 chain
             },
-            "certificate_signature_invalid",
+            "tdx_certificate_signature_invalid",
         ),
         chain("the leaf alone", |w| w.pck_chain(|_| {}, |_| {})[..1].to_vec(), "tdx_chain_length"),
         chain(
             "four certificates",
             |w| [w.pck_chain(|_| {}, |_| {}), vec![w.authority.root_der().to_vec()]].concat(),
-            "pem_malformed",
+            "tdx_pem_malformed",
         ),
         chain(
             "without the CA",
@@ -81,9 +90,9 @@ fn roots() -> Vec<Row> {
         chain(
             "from root to leaf",
             |w| w.pck_chain(|_| {}, |_| {}).into_iter().rev().collect(),
-            "root_not_trusted",
+            "tdx_root_not_trusted",
         ),
-        chain("no certificate", |_| Vec::new(), "pem_malformed"),
+        chain("no certificate", |_| Vec::new(), "tdx_pem_malformed"),
         chain(
             "bytes after a certificate",
             |w| {
@@ -91,7 +100,7 @@ fn roots() -> Vec<Row> {
                 chain[0].push(0);
                 chain
             },
-            "certificate_malformed",
+            "tdx_certificate_malformed",
         ),
         in_quote(
             34,
@@ -106,12 +115,12 @@ fn pck_chain() -> Vec<Row> {
     let rename =
         |name: &'static str| move |spec: &mut CertificateSpec| spec.subject = certificate::name(name);
     vec![
-        in_pck("expired PCK", |c| c.validity = PAST, "certificate_expired"),
-        in_pck("PCK not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        in_pck("expired PCK", |c| c.validity = PAST, "tdx_certificate_expired"),
+        in_pck("PCK not yet valid", |c| c.validity = FUTURE, "tdx_certificate_not_yet_valid"),
         in_pck(
             "a PCK that is a CA",
             |c| replace(c, standard::basic_constraints(true, None)),
-            "certificate_leaf_is_ca",
+            "tdx_certificate_leaf_is_ca",
         ),
         in_pck(
             "a PCK of another name",
@@ -121,20 +130,20 @@ fn pck_chain() -> Vec<Row> {
         in_pck(
             "a PCK with an unknown critical extension",
             |c| c.extensions.push(Extension::critical(oid::CONFIGURATION, der::null())),
-            "certificate_extension_critical_unknown",
+            "tdx_certificate_extension_critical_unknown",
         ),
         in_pck(
             "an extension twice",
             |c| assert!(c.duplicate_extension(standard::KEY_USAGE)),
-            "certificate_extension_duplicate",
+            "tdx_certificate_extension_duplicate",
         ),
         in_pck(
             "a PCK that names another issuer",
             |c| c.issuer = certificate::name("Intel SGX PCK Processor CA"),
-            "certificate_issuer_mismatch",
+            "tdx_certificate_issuer_mismatch",
         ),
-        in_ca("expired CA", |c| c.validity = PAST, "certificate_expired"),
-        in_ca("CA not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        in_ca("expired CA", |c| c.validity = PAST, "tdx_certificate_expired"),
+        in_ca("CA not yet valid", |c| c.validity = FUTURE, "tdx_certificate_not_yet_valid"),
         chain(
             "a CA of another name",
             move |w| w.pck_chain(|_| {}, rename("Intel SGX PCK Client CA")),
@@ -156,33 +165,33 @@ fn pck_chain() -> Vec<Row> {
                 chain[1] = w.authority.certificate_der(PROCESSOR_CA).to_vec();
                 chain
             },
-            "certificate_issuer_mismatch",
+            "tdx_certificate_issuer_mismatch",
         ),
         in_ca(
             "a CA that is none",
             |c| replace(c, standard::basic_constraints(false, None)),
-            "certificate_issuer_not_ca",
+            "tdx_certificate_issuer_not_ca",
         ),
         in_ca(
             "a CA without basicConstraints",
             |c| assert_eq!(c.remove_extension(standard::BASIC_CONSTRAINTS), 1),
-            "certificate_issuer_not_ca",
+            "tdx_certificate_issuer_not_ca",
         ),
         in_ca(
             "a CA that may not sign certificates",
             |c| replace(c, standard::key_usage(1, 0x02)),
-            "certificate_issuer_key_usage",
+            "tdx_certificate_issuer_key_usage",
         ),
         in_ca(
             "a CA without keyUsage",
             |c| assert_eq!(c.remove_extension(standard::KEY_USAGE), 1),
-            "certificate_issuer_key_usage",
+            "tdx_certificate_issuer_key_usage",
         ),
         row(
             34,
             "expired root",
             Change::At(UnixSeconds(ENDORSED.0 + 40 * 366 * DAY)),
-            Expected::Code("certificate_expired"),
+            Expected::Code("tdx_certificate_expired"),
         ),
     ]
 }
@@ -207,19 +216,23 @@ fn tcb_signing_chain() -> Vec<Row> {
         )
     };
     vec![
-        in_signer("expired", |c| c.validity = PAST, "certificate_expired"),
-        in_signer("not yet valid", |c| c.validity = FUTURE, "certificate_not_yet_valid"),
+        in_signer("expired", |c| c.validity = PAST, "tdx_certificate_expired"),
+        in_signer("not yet valid", |c| c.validity = FUTURE, "tdx_certificate_not_yet_valid"),
         in_signer(
             "of another name",
             |c| c.subject = certificate::name("Intel SGX PCK Certificate"),
             "tdx_tcb_signing_name",
         ),
-        in_signer("a CA", |c| replace(c, standard::basic_constraints(true, None)), "certificate_leaf_is_ca"),
+        in_signer(
+            "a CA",
+            |c| replace(c, standard::basic_constraints(true, None)),
+            "tdx_certificate_leaf_is_ca",
+        ),
         in_collateral(
             34,
             "TCB signer: a stranger's, with a root of Intel's name",
             |w, c| c.tcb_info_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
-            "root_not_trusted",
+            "tdx_root_not_trusted",
         ),
         in_collateral(
             34,
@@ -228,13 +241,13 @@ fn tcb_signing_chain() -> Vec<Row> {
                 c.tcb_info_issuer_chain =
                     pem::certificates(&[w.stranger.certificate_der(IntelIssuer::TcbSigning)]);
             },
-            "certificate_signature_invalid",
+            "tdx_certificate_signature_invalid",
         ),
         in_collateral(
             34,
             "QE identity's signer: a stranger's",
             |w, c| c.qe_identity_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
-            "root_not_trusted",
+            "tdx_root_not_trusted",
         ),
         in_collateral(
             34,

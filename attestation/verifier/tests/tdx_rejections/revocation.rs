@@ -2,13 +2,13 @@
 
 use vouchsafe_simulator::der;
 use vouchsafe_simulator::intel::certificate::revoked;
-use vouchsafe_simulator::intel::{IntelIssuer, PckCa, oid};
+use vouchsafe_simulator::intel::{IntelIssuer, PckCa, TdxMachine, oid};
 use vouchsafe_simulator::x509::{CrlSpec, Extension, standard};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::x509::Certificate;
 
-use crate::world::{AT, ENDORSED, Row, World, in_collateral, in_machine};
+use crate::world::{AT, Base, Change, ENDORSED, Row, World, in_collateral, in_machine};
 
 const DAY: u64 = 86_400;
 const PLATFORM_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Platform);
@@ -30,7 +30,7 @@ fn revocations() -> Vec<Row> {
                 let entry = revoked(&serial(w.authority.certificate_der(whose)), ENDORSED);
                 m.collateral_mut().root_crl.revoked.push(entry);
             },
-            "certificate_revoked",
+            "tdx_certificate_revoked",
         )
     };
     let pck_serial = move |w: &World| serial(&w.pck_chain(|_| {}, |_| {})[0]);
@@ -41,7 +41,7 @@ fn revocations() -> Vec<Row> {
             move |w, m| {
                 m.collateral_mut().pck_crl.revoked.push(revoked(&pck_serial(w), ENDORSED));
             },
-            "certificate_revoked",
+            "tdx_certificate_revoked",
         ),
         in_machine(
             35,
@@ -49,7 +49,7 @@ fn revocations() -> Vec<Row> {
             move |w, m| {
                 m.collateral_mut().pck_crl.revoked.push(revoked(&pck_serial(w), UnixSeconds(AT.0 + DAY)));
             },
-            "certificate_revoked",
+            "tdx_certificate_revoked",
         ),
         in_machine(
             35,
@@ -59,7 +59,7 @@ fn revocations() -> Vec<Row> {
                 list.extend((1..=200u8).map(|n| revoked(&[n; 20], ENDORSED)));
                 list.insert(100, revoked(&pck_serial(w), ENDORSED));
             },
-            "certificate_revoked",
+            "tdx_certificate_revoked",
         ),
         by_root("revoked PCK CA", PLATFORM_CA),
         by_root("revoked TCB signer", IntelIssuer::TcbSigning),
@@ -71,19 +71,19 @@ fn revocations() -> Vec<Row> {
                 let spec = w.authority.crl_spec(PROCESSOR_CA, ENDORSED, UnixSeconds(AT.0 + DAY));
                 c.pck_crl = to_hex(&w.authority.sign_crl(PROCESSOR_CA, &spec).unwrap());
             },
-            "crl_issuer_mismatch",
+            "tdx_crl_issuer_mismatch",
         ),
         in_collateral(
             36,
             "the root's list as the PCK CA's",
             |_, c| c.pck_crl = c.root_ca_crl.clone(),
-            "crl_issuer_mismatch",
+            "tdx_crl_issuer_mismatch",
         ),
         in_collateral(
             36,
             "the PCK CA's list as the root's",
             |_, c| c.root_ca_crl = c.pck_crl.clone(),
-            "crl_issuer_mismatch",
+            "tdx_crl_issuer_mismatch",
         ),
     ]
 }
@@ -111,7 +111,7 @@ fn lists() -> Vec<Row> {
                 let spec = w.authority.crl_spec(PLATFORM_CA, ENDORSED, UnixSeconds(AT.0 + DAY));
                 c.pck_crl = to_hex(&w.stranger.sign_crl(PLATFORM_CA, &spec).unwrap());
             },
-            "crl_signature_invalid",
+            "tdx_crl_signature_invalid",
         ),
         in_collateral(
             37,
@@ -120,17 +120,17 @@ fn lists() -> Vec<Row> {
                 let spec = w.authority.crl_spec(IntelIssuer::Root, ENDORSED, UnixSeconds(AT.0 + DAY));
                 c.root_ca_crl = to_hex(&w.authority.sign_crl(PLATFORM_CA, &spec).unwrap());
             },
-            "crl_signature_invalid",
+            "tdx_crl_signature_invalid",
         ),
     ];
     let scope =
         |inner: Vec<u8>| Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
     type ListChange = fn(&mut CrlSpec);
     let changes: [(&str, &str, ListChange); 4] = [
-        ("expired", "crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
-        ("of tomorrow", "crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
-        ("without an end", "crl_without_next_update", |list| list.next_update = None),
-        ("with an unknown critical extension", "crl_extension_critical_unknown", |list| {
+        ("expired", "tdx_crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
+        ("of tomorrow", "tdx_crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
+        ("without an end", "tdx_crl_without_next_update", |list| list.next_update = None),
+        ("with an unknown critical extension", "tdx_crl_extension_critical_unknown", |list| {
             list.extensions.push(Extension::critical(oid::CONFIGURATION, der::null()));
         }),
     ];
@@ -148,23 +148,52 @@ fn lists() -> Vec<Row> {
             code,
         ));
     }
-    for (what, inner) in [
-        ("of some reasons: none (an empty bit string)", der::context_primitive(3, &[])),
-        ("of some reasons", der::context_primitive(3, &[1, 0x40])),
-        ("of users' certificates only", der::context_primitive(1, &[0xff])),
-        ("of CAs' certificates only", der::context_primitive(2, &[0xff])),
-        ("that is indirect", der::context_primitive(4, &[0xff])),
-        ("of attribute certificates", der::context_primitive(5, &[0xff])),
+    for (what, inner, code) in [
+        ("of some reasons: none (an empty bit string)", der::context_primitive(3, &[]), "tdx_crl_scope"),
+        ("of some reasons: no bits", der::context_primitive(3, &[0]), "tdx_crl_scope"),
+        ("of some reasons", der::context_primitive(3, &[1, 0x40]), "tdx_crl_scope"),
+        ("of some reasons, with impossible unused bits", der::context_primitive(3, &[9, 0]), "tdx_crl_scope"),
+        ("of users' certificates only", der::context_primitive(1, &[0xff]), "tdx_crl_scope"),
+        ("of CAs' certificates only", der::context_primitive(2, &[0xff]), "tdx_crl_scope"),
+        ("that is indirect", der::context_primitive(4, &[0xff]), "tdx_crl_scope"),
+        ("of attribute certificates", der::context_primitive(5, &[0xff]), "tdx_crl_scope"),
+        ("of an unknown scope", der::context_primitive(6, &[0xff]), "tdx_crl_malformed"),
+        ("whose scope is cut short", vec![0x83], "tdx_crl_malformed"),
+        ("of an empty flag", der::context_primitive(1, &[]), "tdx_crl_malformed"),
     ] {
         let extension = scope(inner);
-        rows.push(in_machine(
-            37,
-            format!("PCK list {what}"),
-            move |_, m| {
-                m.collateral_mut().pck_crl.extensions.push(extension.clone());
-            },
-            "crl_scope",
-        ));
+        for (whose, list) in LISTS {
+            let extension = extension.clone();
+            rows.push(in_machine(
+                37,
+                format!("{whose} list {what}"),
+                move |_, m| list(m).extensions.push(extension.clone()),
+                code,
+            ));
+        }
     }
     rows
+}
+
+type List = fn(&mut TdxMachine) -> &mut CrlSpec;
+const LISTS: [(&str, List); 2] = [
+    ("root", |machine| &mut machine.collateral_mut().root_crl),
+    ("PCK", |machine| &mut machine.collateral_mut().pck_crl),
+];
+
+/// The control of the crafted scopes: the same extension in the same lists, saying nothing that narrows.
+#[test]
+fn scopes_that_narrow_nothing_are_accepted() {
+    let world = World::new();
+    // distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] } }
+    let name = [&[0xa0, 11, 0xa0, 9, 0x86, 7], b"urn:crl".as_slice()].concat();
+    for inner in [Vec::new(), name] {
+        for (whose, list) in LISTS {
+            let scope = Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
+            let change = Change::Machine(Box::new(move |_, m| list(m).extensions.push(scope.clone())));
+            let verified = world.mint_changed(Base::V4, &change).verify();
+            let verified = verified.unwrap_or_else(|error| panic!("{whose}: {error}"));
+            assert_eq!(verified.tcb().status().as_str(), "UpToDate", "{whose}");
+        }
+    }
 }

@@ -11,15 +11,15 @@ use crate::world::{Change, Expected, Row, World};
 
 /// Codes of ours for evidence that `dcap-qvl` accepts, in order, and what it does not look at.
 const ACCEPTED_THERE: &[(&str, &str)] = &[
-    ("certificate_issuer_key_usage", "an absent keyUsage on a CA"),
-    ("crl_future", "thisUpdate of a CRL"),
-    ("pem_malformed", "certificates beyond the chain"),
+    ("tdx_certificate_issuer_key_usage", "an absent keyUsage on a CA"),
     ("tdx_certification_type", "the type of the outer certification data"),
+    ("tdx_crl_future", "thisUpdate of a CRL"),
     ("tdx_pceid_mismatch", "pceId of the TCB info"),
     ("tdx_pck_extension_duplicate", "fields of the SGX extension that occur twice: the first counts"),
     ("tdx_pck_extension_malformed", "the single TCB components and field lengths of the SGX extension"),
     ("tdx_pck_extension_missing", "the single TCB components of the SGX extension, only CPUSVN"),
     ("tdx_pck_name", "names of certificates"),
+    ("tdx_pem_malformed", "certificates beyond the chain"),
     ("tdx_qe_identity_json", "unknown fields, in which nesting is accepted"),
     ("tdx_qe_identity_too_long", "the length of a document"),
     ("tdx_qe_report_data_tail", "the second half of the QE report's REPORTDATA"),

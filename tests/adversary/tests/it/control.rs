@@ -180,7 +180,7 @@ async fn garbage_stapled_by_the_host_only_has_clients_refuse() {
     };
     assert_eq!(
         staple(&mut control, r#"{"platform":"sev-snp","vek":"AAAA"}"#).await,
-        Err("certificate_malformed")
+        Err("snp_certificate_malformed")
     );
     let other_vek = genuine.replacen("MI", "AA", 1);
     assert!(staple(&mut control, &other_vek).await.is_err());

@@ -44,8 +44,8 @@ fn garbage_endorsements_are_refused_by_name() {
     let garbage = |change: &dyn Fn(&mut SnpMachine)| code(&stapled(&machine, change), &policy());
     assert_eq!(garbage(&|_| {}), None, "the control");
     let bytes = || Some(Base64(b"no certificate".to_vec()));
-    assert_eq!(garbage(&|m| m.snp_endorsements_mut().vek = bytes()), Some("certificate_malformed"));
-    assert_eq!(garbage(&|m| m.snp_endorsements_mut().crl = bytes()), Some("crl_malformed"));
+    assert_eq!(garbage(&|m| m.snp_endorsements_mut().vek = bytes()), Some("snp_certificate_malformed"));
+    assert_eq!(garbage(&|m| m.snp_endorsements_mut().crl = bytes()), Some("snp_crl_malformed"));
     assert_eq!(garbage(&|m| m.snp_endorsements_mut().crl = None), Some("snp_crl_missing"));
     let root = Some(Base64(amd().ask_der().to_vec()));
     assert!(garbage(&|m| m.snp_endorsements_mut().root = root.clone()).is_some());
@@ -65,7 +65,7 @@ fn expired_endorsements_are_refused() {
     let list = amd().crl_spec(1, days_ago(30), days_ago(1)).unwrap();
     let list = amd().sign_crl(Issuer::Ark, &list, &mut OsRng).unwrap();
     let old = stapled(&machine, |m| m.snp_endorsements_mut().crl = Some(Base64(list)));
-    assert_eq!(code(&old, &policy()), Some("crl_stale"));
+    assert_eq!(code(&old, &policy()), Some("snp_crl_stale"));
     assert_eq!(code(&stapled(&machine, |_| {}), &policy()), None, "the control");
 }
 
@@ -86,7 +86,7 @@ fn an_older_unexpired_revocation_list_is_outdone_by_a_newer_one() {
     });
     assert_eq!(code(&older, &policy()), None, "AMD's word as of forty days ago");
     let outdone = AttestationDocument { endorsements: newer.endorsements, ..older };
-    assert_eq!(code(&outdone, &policy()), Some("certificate_revoked"));
+    assert_eq!(code(&outdone, &policy()), Some("snp_certificate_revoked"));
 }
 
 /// Promise: Intel's collateral carries an evaluation number, and a policy demands the newest it knows.
@@ -123,6 +123,6 @@ fn the_moment_of_judging_is_the_relying_partys() {
     let strict = policy_with(|_| {});
     assert_eq!(code_at(&document, &strict, now()), None, "the control");
     let decades = UnixSeconds(now().0 + 40 * 366 * DAY);
-    assert_eq!(code_at(&document, &strict, decades), Some("certificate_expired"));
-    assert_eq!(code_at(&document, &strict, days_ago(30)), Some("certificate_not_yet_valid"));
+    assert_eq!(code_at(&document, &strict, decades), Some("snp_certificate_expired"));
+    assert_eq!(code_at(&document, &strict, days_ago(30)), Some("snp_certificate_not_yet_valid"));
 }

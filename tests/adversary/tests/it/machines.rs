@@ -98,7 +98,7 @@ async fn a_simulated_machine_is_refused_by_production_policies() {
     let enclave = Enclave::honest().await;
     let host = enclave.host().await;
     let refused = client_of(host.address, production()).ask(&question("secret")).await.map(drop).unwrap_err();
-    assert_eq!(refused.code(), "root_not_trusted");
+    assert_eq!(refused.code(), "snp_root_not_trusted");
     let options = Options {
         address: host.address.to_string(),
         policy: production(),
@@ -125,7 +125,7 @@ async fn a_machine_under_an_attackers_root_is_refused() {
         document.trust.simulated_roots = Rule::Require(vec![Hex([0xab; 32])]);
     });
     let refused = client_of(host.address, other).ask(&question("secret")).await.map(drop).unwrap_err();
-    assert_eq!(refused.code(), "root_not_trusted");
+    assert_eq!(refused.code(), "snp_root_not_trusted");
     enclave.serves().await;
 }
 
