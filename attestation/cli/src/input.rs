@@ -59,6 +59,14 @@ pub(crate) fn read_certificate(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
+/// Reads all certificates of a file: one in DER, or any number in PEM.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let bytes = read_evidence(path, EVIDENCE_BYTES_MAX)?;
+    let found: Vec<Vec<u8>> =
+        CertificateDer::pem_slice_iter(&bytes).map_while(Result::ok).map(|der| der.to_vec()).collect();
+    Ok(if found.is_empty() { vec![bytes] } else { found })
+}
+
 /// Reads a revocation list in DER or PEM, as [`read_certificate`].
 pub(crate) fn read_crl(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read_evidence(path, EVIDENCE_BYTES_MAX)?;

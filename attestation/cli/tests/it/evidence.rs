@@ -171,6 +171,22 @@ fn reports_and_quotes_are_shown_and_called_unverified() {
     let json = run(&["evidence", "show", "tdx", "--quote", &quote, "--format", "json"]).json();
     assert_eq!(json["verified"], false);
     assert!(json["claims"]["mrtd"].as_str().unwrap().starts_with("7348651a34b2d2d3462822e3"));
+    for (file, known) in [(&report, ["snp", "--report"]), (&quote, ["tdx", "--quote"])] {
+        let by_itself = run(&["evidence", "show", file]);
+        assert_eq!(by_itself.code, 0, "{}", by_itself.err);
+        let named = run(&[["evidence", "show"].as_slice(), &known, &[file]].concat());
+        assert_eq!(by_itself.out, named.out, "the first bytes say what it is");
+    }
+    for case in [&snp, &tdx].into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
+        for name in ["report.bin", "quote.bin"].map(|name| case.as_ref().unwrap().path().join(name)) {
+            let shown = name.is_file().then(|| run(&["evidence", "show", name.to_str().unwrap()]));
+            assert!(shown.is_none_or(|shown| shown.code == 0), "{}", name.display());
+        }
+    }
+    assert_eq!(run(&["evidence", "show"]).code, 2, "a file must be named");
+    assert_eq!(run(&["evidence", "show", "/nonexistent"]).code, 30);
+    let empty = run(&["evidence", "show", "/dev/null"]);
+    assert!(empty.code == 10 && empty.out.contains("snp_report_length"), "{}", empty.out);
     let wrong = run(&["evidence", "show", "snp", "--report", &quote]);
     assert_eq!(wrong.code, 10);
     assert!(wrong.out.contains("snp_report_length"), "{}", wrong.out);

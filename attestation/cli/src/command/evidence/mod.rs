@@ -24,8 +24,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Verify(Verify),
     /// Print a report or quote as a commented table; verifies nothing
-    #[command(subcommand)]
-    Show(show::Show),
+    Show(show::Arguments),
 }
 
 /// Which evidence to verify.

@@ -16,9 +16,23 @@ use crate::output::{Row, YELLOW, clean, table};
 /// Exit status for bytes that are no report or quote.
 const REJECTED: u8 = 10;
 
-/// Which evidence to show.
+/// Print a report or quote as a commented table; verifies nothing
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Arguments {
+    /// An SEV-SNP report or a TDX quote: which of them, its first bytes say
+    #[arg(required = true)]
+    file: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(subcommand)]
+    kind: Option<Kind>,
+}
+
+/// For who knows which evidence it must be.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Show {
+enum Kind {
     /// An AMD SEV-SNP attestation report
     Snp {
         /// The report, 1184 bytes
@@ -39,20 +53,28 @@ pub(crate) enum Show {
     },
 }
 
+/// What the bytes are to be read as.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Snp,
+    Tdx,
+}
+
 /// Runs the command.
-pub(super) fn run(show: &Show) -> Result<ExitCode, Failure> {
-    let (path, format) = match show {
-        Show::Snp { report, format } => (report, *format),
-        Show::Tdx { quote, format } => (quote, *format),
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let (path, format, reading) = match arguments {
+        Arguments { kind: Some(Kind::Snp { report, format }), .. } => (report, *format, Some(Reading::Snp)),
+        Arguments { kind: Some(Kind::Tdx { quote, format }), .. } => (quote, *format, Some(Reading::Tdx)),
+        Arguments { file: Some(file), format, .. } => (file, *format, None),
+        // Excluded by the parser of the command line.
+        Arguments { file: None, .. } => return Err(Failure::Own("no file was named".into())),
     };
     let bytes = input::read_evidence(path, EVIDENCE_BYTES_MAX)?;
-    let rows = match show {
-        Show::Snp { .. } => {
+    let rows = match reading.unwrap_or_else(|| Reading::of(&bytes)) {
+        Reading::Snp => {
             Report::parse(&bytes).map(|report| snp(&report)).map_err(|e| (e.code(), e.to_string()))
         }
-        Show::Tdx { .. } => {
-            Quote::parse(&bytes).map(|quote| tdx(&quote)).map_err(|e| (e.code(), e.to_string()))
-        }
+        Reading::Tdx => Quote::parse(&bytes).map(|quote| tdx(&quote)).map_err(|e| (e.code(), e.to_string())),
     };
     match (rows, format) {
         (Ok(rows), Format::Text) => {
@@ -75,6 +97,17 @@ pub(super) fn run(show: &Show) -> Result<ExitCode, Failure> {
             let json = serde_json::json!({ "verified": false, "code": code, "detail": text });
             anstream::println!("{json:#}");
             Ok(ExitCode::from(REJECTED))
+        }
+    }
+}
+
+impl Reading {
+    /// What the first bytes look like. A report begins with its version in four bytes; a quote with its
+    /// version in two and then, in two, the type of its attestation key, which is never 0.
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [_, _, key, type_, ..] if [*key, *type_] != [0, 0] => Self::Tdx,
+            _ => Self::Snp,
         }
     }
 }
@@ -166,7 +199,17 @@ fn snp(report: &Report) -> Vec<Row> {
         row("report_id", to_hex(report.report_id()), "names this guest as long as it lives"),
         row("report_id_ma", to_hex(report.report_id_ma()), "its migration agent; all ones for none"),
         row("chip_id", report.chip_id().map_or_else(|| "masked".into(), |id| to_hex(id)), "names the chip"),
+        row(
+            "launch_mitigations",
+            mitigations(report.launch_mitigations()),
+            "in force at launch, one bit each, since version 5",
+        ),
+        row("current_mitigations", mitigations(report.current_mitigations()), "in force now"),
     ]
+}
+
+fn mitigations(bits: Option<u64>) -> String {
+    bits.map_or_else(|| "not stated".into(), |bits| format!("{bits:#x}"))
 }
 
 fn tdx(quote: &Quote<'_>) -> Vec<Row> {
@@ -205,6 +248,14 @@ fn tdx(quote: &Quote<'_>) -> Vec<Row> {
         row("mrownerconfig", to_hex(&report.mrownerconfig), "the owner's configuration, named at launch"),
         row("qe_vendor", to_hex(&header.qe_vendor_id), "who made the quoting enclave"),
         row("user_data", to_hex(&header.user_data), "of the quoting enclave; it begins with its id"),
+        row("qe_mrsigner", to_hex(&quote.qe_report().mrsigner), "who signed the quoting enclave"),
+        row("qe_isvprodid", quote.qe_report().isvprodid.to_string(), "which of the signer's enclaves it is"),
+        row("qe_isvsvn", quote.qe_report().isvsvn.to_string(), "the quoting enclave's security version"),
+        row(
+            "pck_chain",
+            if quote.pck_chain_pem().is_some() { "in the quote" } else { "not in the quote" },
+            "the platform's certificates",
+        ),
         row("trailing_bytes", quote.trailing().count.to_string(), "after the quote's own bytes"),
     ];
     if let Some(td) = report.td_1_5 {

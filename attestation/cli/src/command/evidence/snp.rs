@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
     /// The VCEK or VLEK certificate, DER or PEM
     #[arg(long, value_name = "FILE")]
     vek: Option<PathBuf>,
-    /// Folder with ARK and ASK or ASVK certificates, DER or PEM; AMD's own are built in
+    /// Folder with ARK and ASK or ASVK certificates, DER or PEM, also several in one file as AMD's
+    /// cert_chain; AMD's own are built in
     #[arg(long, value_name = "DIR")]
     chain: Option<PathBuf>,
     /// The ARK's revocation list, DER or PEM
