@@ -25,6 +25,7 @@ mod appraise;
 mod bundle;
 mod chain;
 mod codes;
+pub mod ear;
 mod error;
 pub mod policy;
 mod session;

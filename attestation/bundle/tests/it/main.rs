@@ -6,6 +6,7 @@ mod clauses;
 mod codes;
 mod common;
 mod documents;
+mod ear;
 mod golden;
 mod logs;
 mod mutation;

@@ -161,3 +161,30 @@ fn a_quote_without_collateral_is_refused() {
     let verdict = appraise_evidence(&evidence, None, &crypto_only(), &inputs, &Ring);
     assert_rejected(&verdict, "tdx_collateral_missing");
 }
+
+/// The strict verdict on each case with its certificates or collateral; `None` where the vectors are not at hand.
+pub(crate) fn real_verdicts() -> Option<Vec<(String, Verdict)>> {
+    let (snp, tdx) = (vectors("snp")?, vectors("tdx")?);
+    let mut verdicts = Vec::new();
+    for (path, expect) in cases(&snp) {
+        let evidence = Evidence::SevSnp { report: read(path.join("report.bin")).unwrap() };
+        let vek = read(path.join("vek.der"));
+        let endorsements = Endorsements::SevSnp(SnpEndorsements { vek, ..SnpEndorsements::default() });
+        let at = expect["verdict"]["verify_at"].as_str().unwrap_or("2026-02-06T00:00:00Z");
+        let inputs = EvidenceInputs::new(UnixSeconds::from_rfc3339(at).unwrap());
+        let verdict = appraise_evidence(&evidence, Some(&endorsements), &strict(), &inputs, &Ring);
+        verdicts.push((path.display().to_string(), verdict));
+    }
+    for (path, expect) in cases(&tdx) {
+        let evidence = Evidence::Tdx { quote: read(path.join("quote.bin")).unwrap(), event_log: None };
+        for appraisal in expect["appraisals"].as_array().unwrap() {
+            let file = appraisal["collateral"].as_str().unwrap();
+            let collateral = std::fs::read(path.join(file)).unwrap();
+            let endorsements = Endorsements::Tdx(parse_tdx_collateral(&collateral).unwrap());
+            let inputs = EvidenceInputs::new(UnixSeconds(appraisal["verify_at_unix"].as_u64().unwrap()));
+            let verdict = appraise_evidence(&evidence, Some(&endorsements), &strict(), &inputs, &Ring);
+            verdicts.push((format!("{} {file}", path.display()), verdict));
+        }
+    }
+    Some(verdicts)
+}
