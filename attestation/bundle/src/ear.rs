@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 use vouchsafe_verifier::UnixSeconds;
 
-use crate::{Decision, Finding, Outcome, Step, Verdict};
+use crate::{Decision, Finding, Outcome, Step, Verdict, codes};
 
 const PROFILE: &str = "tag:github.com,2023:veraison/ear";
 
@@ -192,9 +192,8 @@ impl Seen<'_> {
     /// What was booted.
     fn executables(&self) -> i8 {
         let is_measurement = |finding: &Finding| finding.rule == "measurements";
-        let is_withdrawn = |finding: &Finding| {
-            is_measurement(finding) && finding.code.is_some_and(|code| code != "measurement_mismatch")
-        };
+        let is_withdrawn =
+            |finding: &Finding| is_measurement(finding) && finding.code == Some(codes::MEASUREMENT_REVOKED);
         if self.has_evidence_failed() {
             CRYPTO_FAILED
         } else if self.any(Outcome::Failed, is_withdrawn) {

@@ -30,6 +30,14 @@ pub(crate) enum Failure {
         /// Why.
         error: vouchsafe_bundle::Error,
     },
+    /// A key for signing is not one.
+    #[error("{path}: {why}", path = path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No program of that name.
     #[error("no subcommand {name:?}, and no program vouchsafe-{name} beside this one or in PATH")]
     NoSuchCommand {
@@ -58,7 +66,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } => 30,
+            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } | Self::Key { .. } => 30,
             Self::Bundle { .. } => 10,
             Self::Log(_) => 20,
             Self::NoSuchCommand { .. } => 2,

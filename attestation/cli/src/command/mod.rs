@@ -10,11 +10,14 @@ mod proxy;
 mod verify;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
+use vouchsafe_bundle::Verdict;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -49,6 +52,28 @@ impl Command {
             Self::Chat(arguments) => chat::run(&arguments),
             Self::External(words) => external::run(&words),
         }
+    }
+}
+
+/// Whether a verdict is printed as an EAT attestation result.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ear {
+    /// Print the verdict as an EAT attestation result (draft-ietf-rats-ear), a claims-set in JSON
+    #[arg(long, conflicts_with = "format")]
+    ear: bool,
+    /// Sign that as a JWT (ES256) with this P-256 key, PKCS#8 in PEM
+    #[arg(long, value_name = "FILE", requires = "ear")]
+    ear_key: Option<PathBuf>,
+}
+
+impl Ear {
+    /// Prints a verdict in the form that was asked for.
+    fn print(&self, verdict: &Verdict, format: Format, verbose: bool) -> Result<(), Failure> {
+        if self.ear {
+            return output::ear(verdict, self.ear_key.as_deref());
+        }
+        output::verdict(verdict, format, verbose);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use vouchsafe_verifier::crypto::Ring;
 
 use super::Format;
 use crate::failure::Failure;
-use crate::{input, output};
+use crate::input;
 
 /// Verify a receipt bundle, offline
 ///
@@ -41,6 +41,8 @@ pub(crate) struct Arguments {
     /// How to print the verdict
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    ear: super::Ear,
     /// Print every check, and every rule that the policy ignores
     #[arg(long, short)]
     verbose: bool,
@@ -60,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let json = input::read_evidence(&arguments.bundle, BUNDLE_BYTES_MAX)?;
     let verdict = verify_bundle_json(&json, &policy, &inputs, &Ring);
-    output::verdict(&verdict, arguments.format, arguments.verbose);
+    arguments.ear.print(&verdict, arguments.format, arguments.verbose)?;
     let decision = match (arguments.as_logged, verdict.as_logged(), verdict.decision()) {
         (false, _, decision) => decision,
         (true, Some(logged), _) => logged.verdict,

@@ -3,10 +3,13 @@
 //! Colours only where a terminal shows them (`anstream` decides, and honours NO_COLOR). Texts from
 //! evidence, receipts and policies are strangers' texts: control characters never reach the terminal.
 
+mod ear;
 mod table;
 mod verdict;
 
 use anstyle::{AnsiColor, Color, Style};
+use std::path::Path;
+
 use vouchsafe_bundle::Verdict;
 
 use crate::command::Format;
@@ -30,6 +33,12 @@ pub(crate) fn verdict(verdict: &Verdict, format: Format, verbose: bool) {
         Format::Json => anstream::println!("{}", verdict.to_json()),
         Format::Text => anstream::print!("{}", verdict::text(verdict, verbose)),
     }
+}
+
+/// Prints a verdict as an EAT attestation result, signed if a key is given.
+pub(crate) fn ear(verdict: &Verdict, key: Option<&Path>) -> Result<(), Failure> {
+    anstream::println!("{}", ear::ear(verdict, key)?);
+    Ok(())
 }
 
 /// Prints on standard error why there is no verdict.

@@ -191,3 +191,54 @@ fn reports_and_quotes_are_shown_and_called_unverified() {
     assert_eq!(wrong.code, 10);
     assert!(wrong.out.contains("snp_report_length"), "{}", wrong.out);
 }
+
+#[test]
+fn a_verdict_is_given_as_an_attestation_result_and_signed_if_asked() {
+    let Some(folder) = vectors("snp") else { return };
+    let (at, own) = ("2026-02-20T00:00:00Z", tempfile::tempdir().unwrap());
+    let (report, vek) = (path(&folder, "genoa-v5-siena/report.bin"), path(&folder, "genoa-v5-siena/vek.der"));
+    let policy = policy("evidence-strict");
+    let judge = |more: &[&str]| {
+        let words = [
+            "evidence", "verify", "snp", "--report", &report, "--vek", &vek, "--policy", &policy, "--at", at,
+        ];
+        run(&[words.as_slice(), more].concat())
+    };
+    let claims = judge(&["--ear"]);
+    assert_eq!(claims.code, 0, "{}", claims.err);
+    assert_eq!(claims.json()["submods"]["vm"]["ear.status"], "affirming");
+    assert_eq!(judge(&["--ear", "--format", "json"]).code, 2, "one form at a time");
+    assert_eq!(judge(&["--ear-key", "x"]).code, 2);
+
+    let (key, public) = p256_key(own.path());
+    let token = judge(&["--ear", "--ear-key", &key]);
+    assert_eq!(token.code, 0, "{}", token.err);
+    let parts: Vec<_> = token.out.trim().split('.').collect();
+    let [header, payload, signature] = parts[..] else { panic!("{}", token.out) };
+    let decode = |text: &str| data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
+    assert_eq!(decode(header), br#"{"alg":"ES256","typ":"JWT"}"#);
+    let inside: serde_json::Value = serde_json::from_slice(&decode(payload)).unwrap();
+    assert_eq!(inside["submods"], claims.json()["submods"]);
+    let algorithm = &ring::signature::ECDSA_P256_SHA256_FIXED;
+    let verify = |message: String| {
+        ring::signature::UnparsedPublicKey::new(algorithm, &public)
+            .verify(message.as_bytes(), &decode(signature))
+    };
+    assert!(verify(format!("{header}.{payload}")).is_ok());
+    assert!(verify(format!("{header}.{payload}A")).is_err());
+    assert_eq!(judge(&["--ear", "--ear-key", &report]).code, 30, "a report is no key");
+}
+
+/// A new P-256 key as PKCS#8 in PEM, and its public point.
+fn p256_key(folder: &Path) -> (String, Vec<u8>) {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    let random = ring::rand::SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).unwrap();
+    let body = data_encoding::BASE64.encode(document.as_ref());
+    let file = folder.join("key.pem");
+    std::fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"))
+        .unwrap();
+    (file.to_str().unwrap().to_owned(), pair.public_key().as_ref().to_vec())
+}

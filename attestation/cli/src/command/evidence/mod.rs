@@ -15,7 +15,7 @@ use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 
 use super::Format;
 use crate::failure::Failure;
-use crate::{input, output};
+use crate::input;
 
 /// What to do with evidence.
 #[derive(Debug, Subcommand)]
@@ -54,6 +54,8 @@ struct Common {
     /// How to print the verdict
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    ear: super::Ear,
     /// Print every check, and every rule that the policy ignores
     #[arg(long, short)]
     verbose: bool,
@@ -83,11 +85,11 @@ impl Common {
         let root = self.trust_root.as_deref().map(input::read_certificate).transpose()?;
         let inputs =
             EvidenceInputs { at, report_data: self.report_data.as_ref(), test_root: root.as_deref() };
-        Ok(self.print(&appraise_evidence(evidence, endorsements, policy, &inputs, &Ring)))
+        self.print(&appraise_evidence(evidence, endorsements, policy, &inputs, &Ring))
     }
 
-    fn print(&self, verdict: &Verdict) -> ExitCode {
-        output::verdict(verdict, self.format, self.verbose);
-        ExitCode::from(verdict.decision().exit_code())
+    fn print(&self, verdict: &Verdict) -> Result<ExitCode, Failure> {
+        self.ear.print(verdict, self.format, self.verbose)?;
+        Ok(ExitCode::from(verdict.decision().exit_code()))
     }
 }

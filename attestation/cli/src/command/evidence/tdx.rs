@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let json = input::read_evidence(path, BUNDLE_BYTES_MAX)?;
             match parse_tdx_collateral(&json) {
                 Ok(collateral) => Some(Endorsements::Tdx(collateral)),
-                Err(error) => return Ok(arguments.common.print(&refuse(&policy, at, &error))),
+                Err(error) => return arguments.common.print(&refuse(&policy, at, &error)),
             }
         }
     };
