@@ -19,6 +19,7 @@ use crate::input;
 
 /// What to do with evidence.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // Made once, from the command line.
 pub(crate) enum Command {
     /// Verify a report or quote against a policy
     #[command(subcommand)]
