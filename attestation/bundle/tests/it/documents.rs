@@ -85,7 +85,8 @@ fn streams_are_judged_in_a_session_too() {
 #[test]
 fn an_answer_of_another_epoch_asks_for_a_new_attestation() {
     let mut enclave = Enclave::snp();
-    let boot = appraise(&enclave.document(Some(NONCE)), &policy(), Some(&NONCE)).unwrap();
+    let policy = policy_with(|document| document.freshness.epoch_seconds_max = Rule::Require(7200));
+    let boot = appraise(&enclave.document(Some(NONCE)), &policy, Some(&NONCE)).unwrap();
     enclave.epoch.epoch = 1;
     let parts = enclave.plain();
     let answer = Answer { receipt: parts.receipt.as_ref(), ..Answer::default() };
