@@ -2,8 +2,9 @@
 //!
 //! A [`Policy`] says what a relying party accepts. A [`Bundle`] is one file with everything needed to
 //! judge one answer offline. [`verify_bundle`] judges it, [`appraise_document`] judges what a live
-//! enclave presents of itself, [`appraise_evidence`] judges a raw report or quote. Each gives a
-//! [`Verdict`], which says what was proved, what was not, and why something was refused.
+//! enclave presents of itself, [`appraise_boot`] and [`appraise_epoch`] what a log shows of one,
+//! [`appraise_evidence`] a raw report or quote. Each gives a [`Verdict`], which says what was proved,
+//! what was not, and why something was refused.
 //!
 //! There is no I/O here, no clock and no randomness: files, the moment and the crypto implementation
 //! are arguments, and the crate builds for `wasm32-unknown-unknown`. Signatures of silicon vendors
@@ -32,8 +33,8 @@ mod session;
 mod verdict;
 
 pub use appraise::{
-    Answer, EvidenceInputs, Inputs, appraise_document, appraise_evidence, refuse, verify_bundle,
-    verify_bundle_json,
+    AcceptedBoot, Answer, EvidenceInputs, Inputs, appraise_boot, appraise_document, appraise_epoch,
+    appraise_evidence, refuse, verify_bundle, verify_bundle_json,
 };
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords, parse_tdx_collateral};
 pub use chain::snp_endorsements;

@@ -1,8 +1,8 @@
 //! Whether a boot in the log satisfies the policy: the seam to `vouchsafe-bundle`.
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_bundle::{EvidenceInputs, Policy, appraise_evidence};
-use vouchsafe_receipt::{AttestedStatement, report_data};
+use vouchsafe_bundle::{Policy, Verdict, appraise_boot, appraise_epoch};
+use vouchsafe_receipt::AttestedStatement;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
@@ -26,70 +26,73 @@ pub struct Refused {
     pub why: String,
 }
 
-/// Judges the evidence of boots and epochs.
+/// Judges boots and epochs, for the moment `at`.
 pub trait Appraise: Send + Sync {
-    /// Judges evidence whose REPORT_DATA must be `report_data`, for the moment `at`.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    fn appraise(
-        &self,
-        attested: &AttestedStatement,
-        report_data: &[u8; 64],
-        endorsements: Option<&Endorsements>,
-        at: UnixSeconds,
-    ) -> Result<Accepted, Refused>;
-
-    /// Judges a boot statement's evidence.
+    /// Judges a boot: its evidence and what it states of itself.
     ///
     /// # Errors
     /// [`Refused`].
     fn boot(
         &self,
-        attested: &AttestedStatement,
+        boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
         at: UnixSeconds,
-    ) -> Result<Accepted, Refused> {
-        self.appraise(attested, &report_data::boot(&attested.statement.0, &Ring), endorsements, at)
-    }
+    ) -> Result<Accepted, Refused>;
 
-    /// Judges an epoch statement's evidence.
+    /// Judges an epoch of a boot: its evidence is of the boot's machine, its statement of this boot and
+    /// with this number.
     ///
     /// # Errors
     /// [`Refused`].
     fn epoch(
         &self,
-        attested: &AttestedStatement,
+        boot: &AttestedStatement,
+        epoch: &AttestedStatement,
+        number: u64,
         endorsements: Option<&Endorsements>,
         at: UnixSeconds,
-    ) -> Result<Accepted, Refused> {
-        self.appraise(attested, &report_data::epoch(&attested.statement.0, &Ring), endorsements, at)
-    }
+    ) -> Result<(), Refused>;
 }
 
 impl Appraise for Policy {
-    fn appraise(
+    fn boot(
         &self,
-        attested: &AttestedStatement,
-        report_data: &[u8; 64],
+        boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
-        let inputs = EvidenceInputs { report_data: Some(report_data), ..EvidenceInputs::new(at) };
-        let verdict = appraise_evidence(&attested.evidence, endorsements, self, &inputs, &Ring);
-        if !verdict.is_accepted() {
-            let code = verdict.code().unwrap_or("incomplete").into();
-            return Err(Refused { code, why: verdict.detail().unwrap_or_default().into() });
-        }
-        let claims = verdict.claims().cloned().unwrap_or_default();
+        let accepted =
+            appraise_boot(boot, endorsements, self, at, &Ring).map_err(|verdict| refused(&verdict))?;
+        let claims = accepted.verdict().claims().cloned().unwrap_or_default();
         Ok(Accepted {
             platform: find(&claims, "platform").unwrap_or_else(|| "unknown".into()),
             measurement: ["measurement", "mrtd"]
                 .into_iter()
                 .find_map(|name| find(&claims, name))
                 .unwrap_or_default(),
-            simulated: verdict.simulated(),
+            simulated: accepted.verdict().simulated(),
         })
+    }
+
+    fn epoch(
+        &self,
+        boot: &AttestedStatement,
+        epoch: &AttestedStatement,
+        number: u64,
+        endorsements: Option<&Endorsements>,
+        at: UnixSeconds,
+    ) -> Result<(), Refused> {
+        match appraise_epoch(boot, epoch, number, endorsements, self, at, &Ring) {
+            Ok(_) => Ok(()),
+            Err(verdict) => Err(refused(&verdict)),
+        }
+    }
+}
+
+fn refused(verdict: &Verdict) -> Refused {
+    Refused {
+        code: verdict.code().unwrap_or("incomplete").into(),
+        why: verdict.detail().unwrap_or_default().into(),
     }
 }
 

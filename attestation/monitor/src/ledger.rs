@@ -25,6 +25,9 @@ const NAMED_MAX: usize = 1 << 20;
 /// How long endorsements may come after their boot, in seconds of witness time.
 const ENDORSEMENTS_SECONDS_MAX: u64 = 60;
 
+/// Endorsements of later epochs that are remembered of each boot.
+const NEWER_MAX: usize = 8;
+
 /// One reading of the log up to a checkpoint.
 pub(crate) struct Ledger<'a> {
     pub(crate) source: &'a dyn Source,
@@ -127,7 +130,16 @@ impl Ledger<'_> {
                 boot.epochs_unjudged.push((index, record));
                 named = self.time_proof(index, &statement)?;
             }
-            Found::Endorsements(record) => boot.endorsements = Some(record.endorsements),
+            // Later ones are of later epochs: what the boot was admitted with judges it.
+            Found::Endorsements(record) => {
+                let first = *boot.endorsements.get_or_insert(record.endorsements);
+                if record.endorsements != first {
+                    boot.newer_endorsements.insert(index, record.endorsements);
+                    while boot.newer_endorsements.len() > NEWER_MAX {
+                        boot.newer_endorsements.pop_first();
+                    }
+                }
+            }
             Found::Boot | Found::Unverifiable | Found::Wrong(_) => {}
         }
         if let Some(checkpoint) = named {
@@ -153,7 +165,7 @@ impl Ledger<'_> {
                 boot.appraisal = self.boot_appraisal(boot, endorsements.as_ref(), at, may_wait)?;
             }
             for (index, record) in std::mem::take(&mut boot.epochs_unjudged) {
-                if !self.epoch(index, &record, endorsements.as_ref(), at, may_wait)? {
+                if !self.epoch(boot, index, &record, (endorsements.as_ref(), at), may_wait)? {
                     boot.epochs_unjudged.push((index, record));
                 }
             }
@@ -215,6 +227,7 @@ impl Ledger<'_> {
             index,
             blobs: (record.statement, record.evidence),
             endorsements: None,
+            newer_endorsements: BTreeMap::new(),
             appraisal: None,
             models: models.map(|model| model.name.clone()).collect(),
             operator: statement.as_ref().and_then(|statement| statement.operator.clone()),
@@ -236,13 +249,15 @@ impl Ledger<'_> {
         }
     }
 
-    /// Judges an epoch's evidence; false where it may wait for endorsements.
+    /// Judges an epoch's evidence; false where it may wait for endorsements. With those of its boot, for the
+    /// moment of its boot; where that will not do, since the platform changed under it, with those that
+    /// came with a later epoch, for this one's own moment.
     fn epoch(
         &mut self,
+        boot: &Boot,
         index: u64,
         record: &EpochRecord,
-        endorsements: Option<&Endorsements>,
-        at: UnixSeconds,
+        (endorsements, at): (Option<&Endorsements>, UnixSeconds),
         may_wait: bool,
     ) -> Result<bool, Error> {
         let Some(attested) = self.attested(index, &record.statement, &record.evidence)? else {
@@ -252,16 +267,26 @@ impl Ledger<'_> {
             self.wrong_blob(index, record.statement, error.to_string());
             return Ok(true);
         }
-        match self.appraise.epoch(&attested, endorsements, at) {
-            Ok(_) => Ok(true),
-            Err(_) if may_wait => Ok(false),
-            Err(refused) => {
-                let why = format!("epoch {}: {}", record.epoch, refused.why);
-                let (boot, why_code) = (record.boot, refused.code);
-                self.violations.push(Violation::BootRefused { index, boot, why_code, why });
-                Ok(true)
+        let (statement, evidence) = boot.blobs;
+        let Some(of_boot) = self.attested(boot.index, &statement, &evidence)? else { return Ok(true) };
+        let judge = |appraise: &dyn Appraise, endorsements: Option<&Endorsements>, at| {
+            appraise.epoch(&of_boot, &attested, record.epoch, endorsements, at)
+        };
+        let refused = match judge(self.appraise, endorsements, at) {
+            Ok(()) => return Ok(true),
+            Err(_) if may_wait => return Ok(false),
+            Err(refused) => refused,
+        };
+        for newer in boot.newer_endorsements.values() {
+            let newer = self.endorsements(index, Some(*newer))?;
+            if judge(self.appraise, newer.as_ref(), self.logged_by(index)).is_ok() {
+                return Ok(true);
             }
         }
+        let why = format!("epoch {}: {}", record.epoch, refused.why);
+        let (boot, why_code) = (record.boot, refused.code);
+        self.violations.push(Violation::BootRefused { index, boot, why_code, why });
+        Ok(true)
     }
 
     fn named(&self, state: &mut State, index: u64, boot: Hex<32>, checkpoint: CheckpointRef) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use vouchsafe_bundle::Policy;
+use vouchsafe_bundle::policy::Purpose;
 use vouchsafe_monitor::canary::Canary;
 use vouchsafe_monitor::gap::{Probes, unix_ms};
 use vouchsafe_monitor::{
@@ -138,6 +139,10 @@ fn check_equivocation(path: &Path, key: Option<&str>) -> Result<ExitCode, Error>
 fn run(run: &Run) -> Result<ExitCode, Error> {
     let policy = Policy::parse(&read(&run.policy)?)
         .map_err(|error| Error::Malformed { path: run.policy.clone(), problem: error.to_string() })?;
+    if policy.document().purpose == Purpose::Evidence {
+        let problem = "a policy for raw evidence decides nothing about boots".to_owned();
+        return Err(Error::Malformed { path: run.policy.clone(), problem });
+    }
     let trusted = TrustedLog::parse(&run.key, &run.witness, run.quorum, &Ring)?;
     let origin = trusted.log().to_string();
     let probes = Arc::new(Probes::default());

@@ -98,8 +98,11 @@ pub struct Boot {
     pub receipt_key: Option<Base64>,
     /// The digests in its record: statement and evidence.
     pub blobs: (Hex<32>, Hex<32>),
-    /// The digest of endorsements in the log, if any came.
+    /// The digest of the endorsements that came with it, if any came.
     pub endorsements: Option<Hex<32>>,
+    /// Digests of those that came with later epochs, by their index.
+    #[serde(default)]
+    pub newer_endorsements: BTreeMap<u64, Hex<32>>,
     /// What the policy says of it; `None` while endorsements may still come.
     pub appraisal: Option<Appraisal>,
     /// Who runs it, by its statement.

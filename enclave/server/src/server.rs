@@ -72,7 +72,10 @@ impl Server {
         };
         let is_serving = AtomicBool::new(settlement.is_none());
         let issuer = Arc::new(Issuer::new(signer, &boot, Arc::clone(&epochs), settlement, limits));
-        issuer.record_boot(&boot).and_then(|()| issuer.record_epoch(&epochs.current())).map_err(unsigned)?;
+        issuer
+            .record_boot(&boot)
+            .and_then(|()| issuer.record_epoch(&epochs.current(), None))
+            .map_err(unsigned)?;
         let challenger = Challenger::start(Arc::clone(&attester), Arc::clone(&epochs), limits);
         let sessions = Arc::new(Sessions::new(tls, milliseconds(limits.handshake_ms_max))?);
         let places = Arc::new(Semaphore::new(limits.sessions_max.min(Semaphore::MAX_PERMITS)));
@@ -82,7 +85,7 @@ impl Server {
             config,
             models,
             boot,
-            epochs: Arc::clone(&epochs),
+            epochs,
             issuer,
             challenger,
             stapled: Stapled::default(),
@@ -93,9 +96,8 @@ impl Server {
         });
         let renewal = CancellationToken::new();
         tokio::spawn(renewal.clone().run_until_cancelled_owned(renew(
-            epochs,
+            Arc::clone(&context),
             Arc::clone(&attester),
-            Arc::clone(&context.issuer),
             Arc::clone(&sessions),
         )));
         if let Some(settlement) = context.issuer.settlement() {
@@ -111,8 +113,7 @@ impl Server {
     pub async fn settle(&self) {
         let Some(settlement) = self.context.issuer.settlement() else { return };
         settlement.public().await;
-        let Context { epochs, issuer, .. } = self.context.as_ref();
-        while !renew_once(epochs, &self.attester, issuer).await {
+        while !renew_once(&self.context, &self.attester).await {
             sleep(RENEWAL_PAUSE).await;
         }
         self.is_serving.store(true, Ordering::Release);
@@ -205,15 +206,10 @@ fn make(config: &Config, models: &Models, attester: &Arc<dyn Attester>) -> Resul
 }
 
 /// Begins a new epoch when half of the current one is over, for ever.
-async fn renew(
-    epochs: Arc<Epochs>,
-    attester: Arc<dyn Attester>,
-    issuer: Arc<Issuer>,
-    sessions: Arc<Sessions>,
-) {
+async fn renew(context: Arc<Context>, attester: Arc<dyn Attester>, sessions: Arc<Sessions>) {
     loop {
-        sleep(epochs.renewal_interval()).await;
-        while !renew_once(&epochs, &attester, &issuer).await {
+        sleep(context.epochs.renewal_interval()).await;
+        while !renew_once(&context, &attester).await {
             sleep(RENEWAL_PAUSE).await;
         }
         if let Err(error) = sessions.forget_tickets() {
@@ -222,16 +218,16 @@ async fn renew(
     }
 }
 
-async fn renew_once(epochs: &Arc<Epochs>, attester: &Arc<dyn Attester>, issuer: &Issuer) -> bool {
-    let settlement = issuer.settlement();
+async fn renew_once(context: &Context, attester: &Arc<dyn Attester>) -> bool {
+    let settlement = context.issuer.settlement();
     if settlement.is_some_and(|settlement| !settlement.has_room_for_record()) {
         report::note("the log is too far behind for another epoch");
         return false;
     }
     let checkpoint = settlement.and_then(|settlement| settlement.note());
-    let (epochs, attester) = (Arc::clone(epochs), Arc::clone(attester));
+    let (epochs, attester) = (Arc::clone(&context.epochs), Arc::clone(attester));
     match tokio::task::spawn_blocking(move || epochs.renew(checkpoint, attester.as_ref())).await {
-        Ok(Ok(epoch)) => match issuer.record_epoch(&epoch) {
+        Ok(Ok(epoch)) => match context.issuer.record_epoch(&epoch, context.stapled.get().as_ref()) {
             Ok(()) => true,
             Err(error) => {
                 report::failure(&unsigned(error));

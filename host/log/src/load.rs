@@ -197,7 +197,7 @@ impl Signer {
 struct AdmitSigner(Arc<Signer>);
 
 impl Admission for AdmitSigner {
-    fn admit(&self, leaves: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
+    fn admit(&self, leaves: &[&[u8]], _: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
         let judge = |bytes: &&[u8]| match Leaf::parse(bytes) {
             Ok(Leaf::Heartbeat(signed)) => {
                 Heartbeat::verify(signed.envelope(), &self.0.key, &Ring)
@@ -215,9 +215,11 @@ impl Admission for AdmitSigner {
 struct Outcome {
     took: Vec<Duration>,
     elapsed: Duration,
+    cpu: Duration,
     retries: u64,
     unanswered: u64,
     checked: u64,
+    checking: Duration,
 }
 
 impl Outcome {
@@ -244,12 +246,14 @@ impl Outcome {
             self.took.len()
         );
         println!(
-            "seconds={:.1} retries_after_503={} unanswered_submissions={} proofs_checked={}",
+            "seconds={:.1} cpu_seconds={:.1} retries_after_503={} unanswered_submissions={}",
             self.elapsed.as_secs_f64(),
+            self.cpu.as_secs_f64(),
             self.retries,
-            self.unanswered,
-            self.checked
+            self.unanswered
         );
+        let each = self.checking / u32::try_from(self.checked.max(1)).unwrap_or(u32::MAX);
+        println!("inclusion_proofs_verified={} us_each={:.1}", self.checked, each.as_secs_f64() * 1e6);
     }
 }
 
@@ -264,7 +268,7 @@ async fn offer(plan: &LoadPlan, at: std::net::SocketAddr, bodies: &[Bytes], key:
             _ => sleep(Duration::from_millis(100)).await,
         }
     }
-    let (mut tasks, started) = (JoinSet::new(), Instant::now());
+    let (mut tasks, started, cpu) = (JoinSet::new(), Instant::now(), cpu_time());
     for (number, body) in (0_u32..).zip(bodies) {
         let due =
             started + Duration::from_secs(plan.batch) * number / u32::try_from(plan.rate).unwrap_or(u32::MAX);
@@ -286,8 +290,15 @@ async fn offer(plan: &LoadPlan, at: std::net::SocketAddr, bodies: &[Bytes], key:
             None
         });
     }
-    let mut outcome =
-        Outcome { took: Vec::new(), elapsed: Duration::ZERO, retries: 0, unanswered: 0, checked: 0 };
+    let mut outcome = Outcome {
+        took: Vec::new(),
+        elapsed: Duration::ZERO,
+        cpu: Duration::ZERO,
+        retries: 0,
+        unanswered: 0,
+        checked: 0,
+        checking: Duration::ZERO,
+    };
     let mut samples = Vec::new();
     while let Some(answered) = tasks.join_next().await {
         match answered.ok().flatten() {
@@ -301,22 +312,28 @@ async fn offer(plan: &LoadPlan, at: std::net::SocketAddr, bodies: &[Bytes], key:
         }
     }
     outcome.elapsed = started.elapsed();
+    outcome.cpu = cpu_time().saturating_sub(cpu);
     outcome.retries = retries.load(Relaxed);
     // Afterwards, so that checking does not slow down what is measured.
-    outcome.checked = samples.iter().map(|(body, json)| proofs(body, json, key)).sum();
+    for (body, json) in &samples {
+        let (checked, checking) = proofs(body, json, key);
+        outcome.checked += checked;
+        outcome.checking += checking;
+    }
     outcome
 }
 
-/// How many proofs of an answer verify.
-fn proofs(body: &[u8], json: &[u8], key: &LogKey) -> u64 {
-    let check = || -> Option<u64> {
+/// How many inclusion proofs of an answer verify, and how long that took: the leaf's hash and the path,
+/// without the checkpoint's signature, which is checked once for all of them.
+fn proofs(body: &[u8], json: &[u8], key: &LogKey) -> (u64, Duration) {
+    let check = || -> Option<(u64, Duration)> {
         let answer: serde_json::Value = serde_json::from_slice(json).ok()?;
         let note = answer.get("checkpoint")?.as_str()?;
         let keys = core::slice::from_ref(key.public());
         let opened = SignedCheckpoint::open(note.as_bytes(), key.origin(), keys, &Ring).ok()?;
         let (size, root) = (opened.checkpoint().size(), opened.checkpoint().root());
         let leaves = tile::parse_leaves(body, usize::MAX).ok()?;
-        let mut verified = 0;
+        let (mut verified, mut taken) = (0, Duration::ZERO);
         for (leaf, proof) in leaves.iter().zip(answer.get("leaves")?.as_array()?) {
             let path: Option<Vec<Hash>> = proof
                 .get("path")?
@@ -324,13 +341,16 @@ fn proofs(body: &[u8], json: &[u8], key: &LogKey) -> u64 {
                 .iter()
                 .map(|hash| from_base64(hash.as_str()?)?.try_into().ok())
                 .collect();
-            let (hash, index) = (merkle::leaf_hash(leaf, &Ring), proof.get("index")?.as_u64()?);
-            let is_good = merkle::verify_inclusion(&hash, index, size, &path?, root, &Ring).is_ok();
+            let (path, index) = (path?, proof.get("index")?.as_u64()?);
+            let began = Instant::now();
+            let hash = merkle::leaf_hash(leaf, &Ring);
+            let is_good = merkle::verify_inclusion(&hash, index, size, &path, root, &Ring).is_ok();
+            taken += began.elapsed();
             verified += u64::from(is_good);
         }
-        Some(verified)
+        Some((verified, taken))
     };
-    check().unwrap_or(0)
+    check().unwrap_or_default()
 }
 
 fn leaf_bytes(bodies: &[Bytes]) -> usize {
@@ -350,6 +370,16 @@ fn resident_mib() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) >> 10
+}
+
+/// Processor time of this process so far, which does not depend on who else uses the machine. Linux counts
+/// it in hundredths of a second.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // User and system time are the 14th and 15th fields; the second is a name in brackets.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The machine's name, processor and number of cores.

@@ -162,9 +162,11 @@ impl Service {
             let known = hashes.iter().map(|hash| find(&this.storage, &this.edge, hash));
             let known = known.collect::<Result<Vec<_>, _>>()?;
             add(&this.metrics.leaves_known, known.iter().flatten().count());
-            let unknown = leaves.iter().zip(&known).filter(|(_, known)| known.is_none());
-            let unknown: Vec<&[u8]> = unknown.map(|(leaf, _)| *leaf).collect();
-            let mut judged = this.admission.admit(&unknown, at).into_iter();
+            let which = |is_known: bool| -> Vec<&[u8]> {
+                let of = leaves.iter().zip(&known).filter(|(_, known)| known.is_some() == is_known);
+                of.map(|(leaf, _)| *leaf).collect()
+            };
+            let mut judged = this.admission.admit(&which(false), &which(true), at).into_iter();
             let standing = |known: &Option<u64>| match known {
                 Some(index) => Ok(Standing::Known(*index)),
                 None => match judged.next() {

@@ -7,6 +7,7 @@
 mod challenge;
 mod checks;
 mod evidence;
+mod logged;
 mod model;
 mod openings;
 mod platform;
@@ -22,6 +23,8 @@ use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds, VerifiedEvidence};
+
+pub use logged::{AcceptedBoot, appraise_boot, appraise_epoch};
 
 use checks::{Checks, check};
 use evidence::{Basis, OtherRoots};

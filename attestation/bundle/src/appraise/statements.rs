@@ -27,7 +27,7 @@ pub(super) struct Steps {
     pub(super) platform: Step,
 }
 
-const BOOT: Steps = Steps { evidence: Step::BootEvidence, platform: Step::BootPlatform };
+pub(super) const BOOT: Steps = Steps { evidence: Step::BootEvidence, platform: Step::BootPlatform };
 const EPOCH: Steps = Steps { evidence: Step::EpochEvidence, platform: Step::EpochPlatform };
 
 /// What was verified of a boot and its epoch.

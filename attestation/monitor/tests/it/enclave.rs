@@ -41,6 +41,10 @@ impl Enclave {
         Self { pair, id, spki, seq: 0, head: None }
     }
 
+    pub(crate) fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
     pub(crate) fn boot(&self, evidence: &[u8]) -> Logged {
         let statement = BootStatement {
             version: 1,

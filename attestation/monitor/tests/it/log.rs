@@ -148,10 +148,9 @@ fn key(name: &str, seed: u8, algorithm: Algorithm) -> (VerifierKey, Ed25519KeyPa
 struct TestPolicy;
 
 impl Appraise for TestPolicy {
-    fn appraise(
+    fn boot(
         &self,
         attested: &AttestedStatement,
-        _: &[u8; 64],
         _: Option<&Endorsements>,
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
@@ -162,6 +161,17 @@ impl Appraise for TestPolicy {
             }
             _ => Err(Refused { code: "measurement_mismatch".into(), why: "another image".into() }),
         }
+    }
+
+    fn epoch(
+        &self,
+        _: &AttestedStatement,
+        epoch: &AttestedStatement,
+        _: u64,
+        endorsements: Option<&Endorsements>,
+        at: UnixSeconds,
+    ) -> Result<(), Refused> {
+        self.boot(epoch, endorsements, at).map(drop)
     }
 }
 
@@ -177,10 +187,14 @@ impl Watching {
     }
 
     pub(crate) fn in_folder(folder: tempfile::TempDir, log: &Log, mirror: Option<Mirror>) -> Self {
+        Self::of(folder, Box::new(log.files.clone()), mirror)
+    }
+
+    pub(crate) fn of(folder: tempfile::TempDir, source: Box<dyn Source>, mirror: Option<Mirror>) -> Self {
         let probes = Arc::new(Probes::default());
         let monitor = Monitor::new(Parts {
             trusted: trusted(),
-            source: Box::new(log.files.clone()),
+            source,
             appraise: Box::new(TestPolicy),
             store: Store::open(folder.path()).unwrap(),
             mirror,

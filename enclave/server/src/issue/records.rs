@@ -1,9 +1,10 @@
 //! What a boot signs besides answers, where receipts settle: that it exists, goes on, and ends.
 
-use vouchsafe_receipt::records::{endorsements_blob, evidence_blob};
+use vouchsafe_receipt::records::{BLOB_BYTES_MAX, endorsements_blob, evidence_blob};
 use vouchsafe_receipt::{
     AttestedStatement, BootRecord, Close, EpochRecord, Heartbeat, PayloadType, envelope_leaf,
 };
+use vouchsafe_verifier::Endorsements;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
 
@@ -22,10 +23,19 @@ impl Issuer {
         self.keep(PayloadType::Boot, record.to_bytes(), blobs).map(drop)
     }
 
-    /// Signs that an epoch began.
-    pub(crate) fn record_epoch(&self, epoch: &Epoch) -> Result<(), IssueError> {
+    /// Signs that an epoch began. `endorsements`: newer ones than the boot's, where the host has supplied
+    /// any; without them the boot's have to endorse this epoch too.
+    pub(crate) fn record_epoch(
+        &self,
+        epoch: &Epoch,
+        endorsements: Option<&Endorsements>,
+    ) -> Result<(), IssueError> {
         let record = EpochRecord::of(self.boot, epoch.number, &epoch.attested, &Ring);
-        self.keep(PayloadType::Epoch, record.to_bytes(), blobs(&epoch.attested)).map(drop)
+        let mut blobs = blobs(&epoch.attested);
+        // The host's word: what no log would take must not keep the record out.
+        let blob = endorsements.map(endorsements_blob).filter(|blob| blob.len() <= BLOB_BYTES_MAX);
+        blobs.extend(blob);
+        self.keep(PayloadType::Epoch, record.to_bytes(), blobs).map(drop)
     }
 
     /// Signs how far the receipts have come, unless the heartbeat before is still unproven: then the

@@ -10,7 +10,7 @@ use vouchsafe_verifier::encoding::Base64;
 
 use crate::Receipt;
 
-/// Where a boot record's endorsements are among its blobs: behind statement and evidence.
+/// Where a boot's or epoch's endorsements are among its blobs: behind statement and evidence.
 const ENDORSEMENTS: usize = 2;
 
 /// Which of a boot's leaves.
@@ -56,10 +56,10 @@ impl Item {
         Some(Self { key, leaf: Base64(leaf), blobs: Vec::new() })
     }
 
-    /// The leaf of the endorsements that came with a boot record. The log wants it right behind the
-    /// boot's: without endorsements evidence does not verify.
+    /// The leaf of the endorsements that came with a boot's or an epoch's record. The log wants it right
+    /// behind that: without endorsements evidence does not verify.
     pub(crate) fn endorsements_leaf(&self) -> Option<Vec<u8>> {
-        let Leaf::Boot(signed) = Leaf::parse(&self.leaf.0).ok()? else { return None };
+        let (Leaf::Boot(signed) | Leaf::Epoch(signed)) = Leaf::parse(&self.leaf.0).ok()? else { return None };
         let endorsements = parse_endorsements_blob(&self.blobs.get(ENDORSEMENTS)?.0).ok()?;
         Some(endorsements_leaf(&EndorsementsRecord::of(signed.boot(), &endorsements, &Ring)))
     }

@@ -6,8 +6,9 @@
 //! of their own.
 
 mod policy;
+mod submission;
 
-pub(crate) use policy::{digest, named_blobs};
+pub(crate) use submission::{digest, named_blobs};
 
 use vouchsafe_receipt::LeafType;
 use vouchsafe_verifier::UnixSeconds;
@@ -44,7 +45,8 @@ impl From<Error> for Refusal {
 
 /// Decides who gets in.
 pub trait Admission: Send + Sync {
-    /// Judges the leaves of one submission, in their order; `at` is the moment for which evidence is
+    /// Judges the leaves of one submission that the log does not have, in their order. `known` are its
+    /// others, which need no judgement and may be referred to. `at` is the moment for which evidence is
     /// judged.
-    fn admit(&self, leaves: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>>;
+    fn admit(&self, leaves: &[&[u8]], known: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>>;
 }

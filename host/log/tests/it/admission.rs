@@ -40,18 +40,31 @@ impl Vendor {
 
     /// The shipped policy for simulation, pinned to this vendor's root.
     pub(crate) fn policy(&self) -> Policy {
+        self.policy_with(|_| ())
+    }
+
+    /// The same with other rules.
+    pub(crate) fn policy_with(&self, change: impl FnOnce(&mut serde_json::Value)) -> Policy {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/simulated.json");
-        let policy = Policy::parse(&std::fs::read(path).unwrap()).unwrap();
+        let mut json = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        change(&mut json);
+        let policy = Policy::parse(json.to_string().as_bytes()).unwrap();
         policy.with_simulated_root(Ring.sha256(self.authority.root_der())).unwrap()
+    }
+
+    /// A machine that measures to `mrtd`, with endorsements of a moment.
+    pub(crate) fn machine(&self, mrtd: [u8; 48], endorsed_at: UnixSeconds) -> TdxMachine {
+        let spec = TdxMachineSpec::typical(&self.authority, endorsed_at);
+        TdxMachine::new(&self.authority, &spec, mrtd).unwrap()
     }
 }
 
 /// A simulated boot.
 pub(crate) struct Boot {
-    machine: TdxMachine,
+    pub(crate) machine: TdxMachine,
     pair: EcdsaKeyPair,
     pub(crate) key: ReceiptKey,
-    attested: AttestedStatement,
+    pub(crate) attested: AttestedStatement,
 }
 
 impl Boot {
@@ -60,14 +73,18 @@ impl Boot {
     }
 
     pub(crate) fn of(vendor: &Vendor) -> Self {
-        let spec = TdxMachineSpec::typical(&vendor.authority, vendor.now);
-        let machine = TdxMachine::new(&vendor.authority, &spec, [0x4d; 48]).unwrap();
+        Self::with(vendor, |_| ())
+    }
+
+    /// A boot whose statement is changed before it is attested.
+    pub(crate) fn with(vendor: &Vendor, change: impl FnOnce(&mut BootStatement)) -> Self {
+        let machine = vendor.machine([0x4d; 48], vendor.now);
         let rng = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &rng).unwrap();
         let spki = ReceiptKey::spki_of_point(pair.public_key().as_ref().try_into().unwrap());
         let key = ReceiptKey::from_spki(&spki, &Ring).unwrap();
-        let statement = BootStatement {
+        let mut statement = BootStatement {
             version: 1,
             boot: Hex(key.id()),
             keys: BootKeys { receipt: Base64(spki), tls: Base64(vec![7; 44]) },
@@ -77,6 +94,7 @@ impl Boot {
             operator: None,
             settlement: Settlement::None,
         };
+        change(&mut statement);
         let statement = statement.to_bytes();
         let evidence = machine.evidence(report_data::boot(&statement, &Ring));
         Self { machine, pair, key, attested: AttestedStatement { statement: Base64(statement), evidence } }
@@ -261,7 +279,7 @@ async fn a_boot_under_another_root_or_with_a_swapped_statement_stays_out() {
     boot.attested.evidence = twin.attested.evidence.clone();
     post_blobs(running.at.log, &boot).await;
     let answer = running.settle(&[&boot.boot_leaf(), &boot.endorsements_leaf()]).await;
-    assert_eq!(codes(&answer)[0], "report_data_mismatch");
+    assert_eq!(codes(&answer)[0], "boot_report_data_mismatch");
     assert_eq!(place.storage().lock.head().unwrap().head.size, 0);
     running.stop().await.unwrap();
 }

@@ -87,7 +87,7 @@ pub(crate) fn bundle<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> 
 pub(crate) struct AdmitAll;
 
 impl Admission for AdmitAll {
-    fn admit(&self, leaves: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
+    fn admit(&self, leaves: &[&[u8]], _: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
         let judge = |leaf: &&[u8]| match leaf {
             [] => Err(Refusal::Code("empty")),
             leaf => {
