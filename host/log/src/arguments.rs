@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Load(Box<Load>),
     /// Rebuild what can be rebuilt of a log that does not run: tiles from entries, the index from tiles.
     Repair(Where),
+    /// End a log that does not run, for ever: check all of it and destroy its key.
+    Retire(Where),
 }
 
 /// Which log.

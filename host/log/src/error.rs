@@ -134,6 +134,24 @@ pub enum Error {
     /// Not even the entries lead to the signed root: what was lost has to come from a mirror.
     #[error("cannot repair: {0}")]
     Irreparable(String),
+    /// The log was retired: its key is gone, and nothing is ever added to it.
+    #[error("the log {key} was retired ({path}): serve its public folder as static files")]
+    Retired {
+        /// The record of it.
+        path: String,
+        /// The verifier key it had.
+        key: String,
+    },
+    /// What the log signed last is not what its published checkpoint says.
+    #[error(
+        "{held} entries are signed, and the published checkpoint has {published}: serve until they are published"
+    )]
+    NotPublished {
+        /// The size held.
+        held: u64,
+        /// The size published.
+        published: u64,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {message}")]
     Listen {
@@ -175,6 +193,8 @@ impl Error {
             Self::Damaged { .. } => "damaged",
             Self::Root { .. } => "root",
             Self::Irreparable(_) => "irreparable",
+            Self::Retired { .. } => "retired",
+            Self::NotPublished { .. } => "not_published",
             Self::Listen { .. } => "listen",
             Self::Policy { .. } => "policy",
             Self::Stopping => "stopping",

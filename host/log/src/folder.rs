@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::log::first_head;
 use crate::storage::{Database, Files, FolderLock, HighWater as _, HighWaterFile, Lock as _, Storage};
-use crate::{Error, LogKey};
+use crate::{Error, LogKey, retire};
 
 /// The paths of one log.
 #[derive(Debug, Clone)]
@@ -44,13 +44,20 @@ impl Folder {
         &self.key
     }
 
+    /// The record of a retired log: its verifier key.
+    pub fn retired(&self) -> PathBuf {
+        self.root.join("retired")
+    }
+
     /// Makes a new log called `origin`, with a key of its own.
     ///
     /// # Errors
     /// [`Error::LogExists`] where there is any part of a log already: a key that has signed must never
     /// start over. [`Error::Key`], [`Error::Io`].
     pub fn init(&self, origin: &str) -> Result<LogKey, Error> {
-        for path in [self.database(), self.key.clone(), self.high_water.clone(), self.public()] {
+        for path in
+            [self.database(), self.key.clone(), self.high_water.clone(), self.public(), self.retired()]
+        {
             if path.exists() {
                 return Err(Error::LogExists { path: path.display().to_string() });
             }
@@ -79,8 +86,11 @@ impl Folder {
     /// Reads the key.
     ///
     /// # Errors
-    /// [`Error::Key`] or [`Error::Io`].
+    /// [`Error::Retired`], whether or not a key is there; [`Error::Key`] or [`Error::Io`].
     pub fn open_key(&self) -> Result<Arc<LogKey>, Error> {
+        if let Some(key) = retire::retired(self)? {
+            return Err(retire::retired_error(self, &key));
+        }
         LogKey::open(&self.key).map(Arc::new)
     }
 

@@ -35,6 +35,7 @@ pub mod log;
 pub mod metrics;
 mod publish;
 pub mod repair;
+pub mod retire;
 mod sequencer;
 mod serve;
 mod server;

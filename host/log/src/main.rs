@@ -15,9 +15,10 @@ use std::sync::Arc;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use vouchsafe_bundle::Policy;
+use vouchsafe_bundle::policy::Purpose;
 use vouchsafe_log::admission::PolicyAdmission;
 use vouchsafe_log::blobs::BlobPool;
-use vouchsafe_log::{Error, Folder, Log, check, repair, serve};
+use vouchsafe_log::{Error, Folder, Log, check, repair, retire, serve};
 
 use arguments::{Cli, Command, Init, Load, Serve, Where};
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Load(arguments) => run(measure(*arguments)),
         Command::Check(place) => check_log(place),
         Command::Repair(place) => repair_log(place),
+        Command::Retire(place) => retire_log(place),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +45,7 @@ fn exit_code(error: &Error) -> u8 {
     match error {
         Error::InUse { .. } => 3,
         Error::Behind { .. }
+        | Error::Retired { .. }
         | Error::SignedDifferently { .. }
         | Error::CheckpointMoved { .. }
         | Error::DatabaseDamaged { .. }
@@ -100,17 +103,33 @@ async fn run_log(arguments: Serve) -> Result<(), Error> {
 fn read_policy(path: &std::path::Path) -> Result<Policy, Error> {
     let failed = |message: String| Error::Policy { path: path.display().to_string(), message };
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    Policy::parse(&bytes).map_err(|error| failed(error.to_string()))
+    let policy = Policy::parse(&bytes).map_err(|error| failed(error.to_string()))?;
+    match policy.document().purpose {
+        Purpose::Evidence => Err(failed("a policy for raw evidence decides nothing about enclaves".into())),
+        _ => Ok(policy),
+    }
 }
 
 fn check_log(place: Where) -> Result<(), Error> {
     let folder = Folder::from(place);
     let _held = folder.lock()?;
+    if let Some((head, report)) = retire::check(&folder, |done, size| progress("checked", done, size))? {
+        say(&format!("retired, sound size={} boots={} blobs={}", head.size, report.boots, report.blobs));
+        return Ok(());
+    }
     let key = folder.open_key()?;
     let storage = folder.open()?;
     let head = Log::open(storage.clone(), key)?.head().head;
     let report = check::full(&storage, &head, |done| progress("checked", done, head.size))?;
     say(&format!("sound size={} boots={} blobs={}", head.size, report.boots, report.blobs));
+    Ok(())
+}
+
+fn retire_log(place: Where) -> Result<(), Error> {
+    let folder = Folder::from(place);
+    let _held = folder.lock()?;
+    let head = retire::run(&folder, |done, size| progress("checked", done, size))?;
+    say(&format!("retired size={}; the key is destroyed", head.size));
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Mode {
     Ahead(u64),
     /// Answers with something that is no answer.
     Babbling,
+    /// Its clock stands at these Unix seconds.
+    Clock(u64),
 }
 
 struct State {
@@ -151,7 +153,10 @@ impl State {
             return (StatusCode::UNPROCESSABLE_ENTITY, PLAIN, String::new());
         }
         (self.size, self.root) = (size, root);
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let now = match mode {
+            Mode::Clock(now) => now,
+            _ => std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs(),
+        };
         let mut text = opened.note().text().to_owned();
         if mode == Mode::OtherRoot {
             text = text.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1);

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use vouchsafe_log::{Error, Folder, Log, WitnessConfig};
+use vouchsafe_log::admission::{Admission, Admitted, Refusal};
+use vouchsafe_log::{Error, Folder, Log, NewLeaf, WitnessConfig};
+use vouchsafe_receipt::LeafType;
 use vouchsafe_translog::TrustedLog;
+use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 
 use crate::common::{AdmitAll, Place, Running, config, copy_folder};
@@ -60,6 +63,67 @@ async fn one_bad_witness_keeps_nothing_back_and_is_named() {
         assert!(at_least_one(&running.metrics().await), "{mode:?} is not counted as {counted}");
         running.stop().await.unwrap();
     }
+}
+
+/// Leaves settle whatever a witness's clock does, and one clock of three moves the witness time of a
+/// quorum of two nowhere.
+#[tokio::test]
+async fn a_clock_that_jumps_changes_neither_the_tree_nor_the_quorums_time() {
+    let place = Place::new();
+    let witnesses = witnesses(&place, &[Mode::Good, Mode::Good, Mode::Good]).await;
+    let running =
+        Running::start(place.open().unwrap(), Arc::new(AdmitAll), config(configs(&witnesses), 2)).await;
+    let now = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let begun = now();
+    for (n, clock) in (0_u8..).zip([0, 4_102_444_800, 1, u64::from(u32::MAX) << 20, begun]) {
+        witnesses[2].behave(Mode::Clock(clock.max(1)));
+        let leaf: [&[u8]; 1] = [&[n, 7]];
+        let proved = running.settle(&leaf).await;
+        assert_eq!(proved.verify(place.key.public(), &leaf), [u64::from(n)], "clock at {clock}");
+        let verified = trusted(&place, &witnesses, 2).verify(proved.note.as_bytes(), &Ring).unwrap();
+        // At least two say "not before": a clock that ran ahead is one alone. One that fell behind may be
+        // among the two that answered first, and then the time is too early, never too late.
+        assert!(verified.time().0 <= now(), "clock at {clock}: {}", verified.time());
+    }
+    running.stop().await.unwrap();
+    assert_eq!(place.storage().lock.head().unwrap().head.size, 5);
+}
+
+/// Admits receipts that promise to be public by a moment.
+struct Promising(u64);
+
+impl Admission for Promising {
+    fn admit(&self, leaves: &[&[u8]], _: &[&[u8]], _: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
+        let admitted = |leaf: &&[u8]| Admitted {
+            leaf: NewLeaf::new(leaf.to_vec()),
+            kind: LeafType::Receipt,
+            settle_by: Some(self.0),
+        };
+        leaves.iter().map(|leaf| Ok(admitted(leaf))).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_alarm_comes_before_a_promise_is_missed_and_goes_when_it_is_kept() {
+    let place = Place::new();
+    let witnesses = witnesses(&place, &[Mode::Good]).await;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // An hour away, and looked at an hour and a bit before.
+    let (promise, mut config) = (now + 3_600, config(configs(&witnesses), 1));
+    config.alarm_s = 3_700;
+    config.answer_max = std::time::Duration::from_secs(60);
+    let running = Running::start(place.open().unwrap(), Arc::new(Promising(promise)), config).await;
+    running.settle(&[b"first"]).await;
+    running.wait_metric("vouchsafe_log_settlement_alarm_receipts 0").await;
+    witnesses[0].behave(Mode::Failing);
+    let leaves: [&[u8]; 2] = [b"second", b"third"];
+    let (proved, ()) = tokio::join!(running.settle(&leaves), async {
+        running.wait_metric("vouchsafe_log_settlement_alarm_receipts 2").await;
+        witnesses[0].behave(Mode::Good);
+    });
+    proved.verify(place.key.public(), &leaves);
+    running.wait_metric("vouchsafe_log_settlement_alarm_receipts 0").await;
+    running.stop().await.unwrap();
 }
 
 #[tokio::test]
