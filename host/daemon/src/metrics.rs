@@ -53,7 +53,8 @@ macro_rules! metrics {
                 let _ = writeln!(
                     out,
                     "# HELP {name} From a leaf's arrival at this host, by its own clock: until the log answered, with \
-                     its witnesses' cosignatures where it has any; until the enclave verified the proof."
+                     its witnesses' cosignatures where it has any; until the enclave verified the proof. What has not \
+                     ended counts in +Inf."
                 );
                 let _ = writeln!(out, "# TYPE {name} histogram");
                 self.gap_witnessed.write(&mut out, name, "witnessed");
@@ -119,17 +120,24 @@ const BUCKETS_MS: [u64; 12] =
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS_MS.len()],
+    /// What began.
     count: AtomicU64,
     sum_ms: AtomicU64,
 }
 
 impl Histogram {
+    /// Something began. Until it is observed it counts as longer than every bound, so that quantiles do
+    /// not look good because the worst has not ended.
+    pub(crate) fn begin(&self) {
+        add(&self.count, 1);
+    }
+
+    /// Something that began has ended.
     pub(crate) fn observe(&self, took: Duration) {
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         for (bucket, _) in self.buckets.iter().zip(BUCKETS_MS).filter(|(_, bound)| took <= *bound) {
             add(bucket, 1);
         }
-        add(&self.count, 1);
         add(&self.sum_ms, took);
     }
 
@@ -235,8 +243,14 @@ mod tests {
         assert!(text.contains("vouchsafe_host_connections_open 1\n"), "{text}");
         assert_eq!(text.matches("# TYPE vouchsafe_host_bytes_total counter\n").count(), 1);
         assert!(text.contains("# HELP vouchsafe_host_bytes_total Ciphertext forwarded.\n"), "{text}");
+        metrics.gap_witnessed.begin();
+        metrics.gap_witnessed.begin();
         metrics.gap_witnessed.observe(Duration::from_millis(600));
         let text = metrics.to_text();
+        assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"300.000\"} 1\n"), "{text}");
+        // One has not settled: it is longer than all that have.
+        assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"+Inf\"} 2\n"), "{text}");
+        assert!(text.contains("settle_seconds_count{stage=\"witnessed\"} 2\n"), "{text}");
         assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"0.500\"} 0\n"), "{text}");
         assert!(text.contains("settle_seconds_bucket{stage=\"witnessed\",le=\"0.750\"} 1\n"), "{text}");
         assert!(text.contains("settle_seconds_sum{stage=\"witnessed\"} 0.600\n"), "{text}");

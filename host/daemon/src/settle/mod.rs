@@ -16,6 +16,7 @@ mod tree;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use vouchsafe_link::control::{BootId, HostMessage};
 use vouchsafe_translog::Hash;
 
+use http::LogClient;
 pub use http::{LogUrl, LogUrlError};
 pub(crate) use item::{Item, Key, Kind};
 pub(crate) use queue::Queue;
@@ -89,7 +91,7 @@ struct Place {
 
 /// Carries leaves and proofs.
 pub(crate) struct Client {
-    log: LogUrl,
+    log: LogClient,
     channels: Channels,
     events: Events,
     metrics: Arc<Metrics>,
@@ -109,7 +111,7 @@ type Failure = String;
 impl Client {
     pub(crate) fn new(log: LogUrl, channels: Channels, events: Events, metrics: Arc<Metrics>) -> Self {
         Self {
-            log,
+            log: LogClient::new(log),
             channels,
             events,
             metrics,
@@ -167,7 +169,12 @@ impl Client {
         let (hash, settle_by, now) = (item.hash(), item.settle_by(), Instant::now());
         let waiting =
             Waiting { hash, since: now, settle_by, is_alarmed: false, retry_at: now, place: None, item };
-        self.waiting.entry(waiting.item.key.clone()).or_insert(waiting);
+        let key = waiting.item.key.clone();
+        if let Entry::Vacant(entry) = self.waiting.entry(key) {
+            self.metrics.gap_witnessed.begin();
+            self.metrics.gap_verified.begin();
+            entry.insert(waiting);
+        }
     }
 
     fn hear(&mut self, (connection, report): (u64, Report)) {

@@ -9,7 +9,7 @@ use vouchsafe_translog::build::{BuildError, TreeReader};
 use vouchsafe_translog::{Checkpoint, Hash, SignedNote, Tile};
 use vouchsafe_verifier::crypto::Ring;
 
-use super::http::LogUrl;
+use super::http::LogClient;
 
 /// Most tiles that one proof needs: two for each level.
 const TILES_MAX: usize = 64;
@@ -44,7 +44,7 @@ impl Tree {
     }
 
     /// The consistency proof from its first `from` leaves.
-    pub(super) async fn consistency(&mut self, log: &LogUrl, from: u64) -> Result<Vec<Hash>, String> {
+    pub(super) async fn consistency(&mut self, log: &LogClient, from: u64) -> Result<Vec<Hash>, String> {
         match from {
             0 => Ok(Vec::new()),
             from => self.build(log, |reader| reader.consistency(from)).await,
@@ -52,14 +52,14 @@ impl Tree {
     }
 
     /// The inclusion path of the leaf at `index`.
-    pub(super) async fn inclusion(&mut self, log: &LogUrl, index: u64) -> Result<Vec<Hash>, String> {
+    pub(super) async fn inclusion(&mut self, log: &LogClient, index: u64) -> Result<Vec<Hash>, String> {
         self.build(log, |reader| reader.inclusion(index)).await
     }
 
     /// Builds from the tiles at hand, fetching what turns out to be missing.
     async fn build(
         &mut self,
-        log: &LogUrl,
+        log: &LogClient,
         make: impl Fn(&mut Reader<'_>) -> Result<Vec<Hash>, BuildError<Missing>>,
     ) -> Result<Vec<Hash>, String> {
         for _ in 0..TILES_MAX {
@@ -87,7 +87,7 @@ impl Tree {
 type Reader<'a> = TreeReader<'a, Box<dyn FnMut(Tile) -> Result<Vec<u8>, Missing> + Send + 'a>>;
 
 /// A tile of exactly the width asked for. A log may drop a partial tile once the full one is there.
-async fn fetch(log: &LogUrl, tile: Tile) -> Result<Vec<u8>, String> {
+async fn fetch(log: &LogClient, tile: Tile) -> Result<Vec<u8>, String> {
     let exact = match log.get(&tile.path()).await {
         Ok(bytes) => bytes,
         Err(error) if tile.is_full() => return Err(format!("{}: {error}", tile.path())),
