@@ -55,6 +55,9 @@ pub(crate) enum Failure {
         /// What is wrong with it.
         why: String,
     },
+    /// The enclave keeps no receipt under the token, or none that a bundle can be made of.
+    #[error("{0}")]
+    Token(String),
     /// No enclave could be reached, or what was reached is none that could be judged.
     #[error("{0} ({code})", code = .0.code())]
     Enclave(#[from] vouchsafe_client::Error),
@@ -66,7 +69,11 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Policy { .. } | Self::Key { .. } => 30,
+            Self::Unreadable { .. }
+            | Self::TooLong { .. }
+            | Self::Policy { .. }
+            | Self::Key { .. }
+            | Self::Token(_) => 30,
             Self::Bundle { .. } => 10,
             Self::Log(_) => 20,
             Self::NoSuchCommand { .. } => 2,

@@ -26,12 +26,16 @@ pub(crate) struct Enclave {
 impl Enclave {
     /// A client of the enclaves behind `address`.
     pub(super) fn client(&self, address: &str) -> Result<Arc<Client>, Failure> {
-        let policy = input::read_policy(&self.policy)?;
-        let extra_roots =
-            self.root.iter().map(|path| input::read_certificate(path)).collect::<Result<_, _>>()?;
-        let options = Options { address: address.to_owned(), policy, extra_roots };
-        Ok(Arc::new(Client::new(options)?))
+        client(address, &self.policy, &self.root)
     }
+}
+
+/// A client of the enclaves behind `address` that satisfy this policy file, under these roots as well.
+pub(super) fn client(address: &str, policy: &Path, roots: &[PathBuf]) -> Result<Arc<Client>, Failure> {
+    let policy = input::read_policy(policy)?;
+    let extra_roots = roots.iter().map(|path| input::read_certificate(path)).collect::<Result<_, _>>()?;
+    let options = Options { address: address.to_owned(), policy, extra_roots };
+    Ok(Arc::new(Client::new(options)?))
 }
 
 /// The runtime for all that waits on a network.

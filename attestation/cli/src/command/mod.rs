@@ -24,7 +24,7 @@ use crate::output;
 pub(crate) enum Command {
     /// Verify a receipt bundle, offline
     Verify(verify::Arguments),
-    /// Put the proof into a bundle that its receipt is in its log
+    /// Assemble a bundle that holds its proof: of a saved bundle, or by a receipt's token
     Bundle(bundle::Arguments),
     /// Verify or show a raw attestation report or quote
     #[command(subcommand)]

@@ -1,14 +1,17 @@
-//! `vouchsafe bundle`: a bundle that holds its proof.
+//! `vouchsafe bundle`: a bundle that holds its proof, from a saved one or by a receipt's token.
 //!
 //! The receipt's place is found by its hash in the log's tiles, from the leaves on that the checkpoint
 //! did not hold which the receipt names; the proof is made of tiles under the log's newest checkpoint.
 
-use std::path::PathBuf;
+mod endpoint;
+mod epoch;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use vouchsafe_bundle::{BUNDLE_BYTES_MAX, Bundle};
+use vouchsafe_bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts};
 use vouchsafe_receipt::{
-    BootStatement, Envelope, LogSettlement, PayloadType, ReceiptPayload, Settlement, receipt_leaf_hash,
+    BootStatement, EpochStatement, LogSettlement, PayloadType, ReceiptPayload, Settlement, receipt_leaf_hash,
 };
 use vouchsafe_translog::build::{BuildError, TreeReader};
 use vouchsafe_translog::note::NOTE_BYTES_MAX;
@@ -19,20 +22,26 @@ use crate::failure::Failure;
 use crate::input;
 use crate::log::Source;
 
-/// Put the proof into a bundle that its receipt is in its log
+/// Assemble a bundle that holds its proof: of a saved bundle, or by a receipt's token
 ///
 /// The log's files are read over HTTP or from a folder, which may be anybody's copy: what they show is
-/// verified under the keys that the bundle's boot names, and `vouchsafe verify` judges those.
+/// verified under the keys that the bundle's boot names, and `vouchsafe verify` judges those. By token, the
+/// enclave behind --to is judged first; receipt, opening and, once there is one, proof come from it. The
+/// evidence of an epoch that is over comes from the log.
 ///
 /// Exit status: 0 done, 10 not a bundle that a log could prove, 20 not in the log (yet), or the log can't
-/// be read, 30 a missing file.
+/// be read, 30 a missing file, or no receipt under this token; of the enclave as `vouchsafe attest`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["bundle", "token"]))]
 pub(crate) struct Arguments {
     /// The bundle; - reads standard input
-    bundle: PathBuf,
+    #[arg(requires = "log")]
+    bundle: Option<PathBuf>,
     /// The log: its address, http://…, or a folder with its files
     #[arg(long, value_name = "URL|DIR")]
-    log: String,
+    log: Option<String>,
+    #[command(flatten)]
+    endpoint: endpoint::Endpoint,
     /// Where to write the bundle with its proof; default: standard output
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -40,22 +49,81 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let refused = |why: String| Failure::Bundle { path: arguments.bundle.clone(), why };
-    let json = input::read_evidence(&arguments.bundle, BUNDLE_BYTES_MAX)?;
-    let bundle = Bundle::parse(&json).map_err(|error| refused(error.to_string()))?;
+    let (path, bundle) = match &arguments.bundle {
+        Some(path) => {
+            let json = input::read_evidence(path, BUNDLE_BYTES_MAX)?;
+            let refused = |why| Failure::Bundle { path: path.clone(), why };
+            (path.clone(), Bundle::parse(&json).map_err(|error| refused(error.to_string()))?)
+        }
+        None => match endpoint::fetch(&arguments.endpoint)? {
+            Ok(bundle) => (PathBuf::from("the enclave's receipt"), bundle),
+            Err(code) => return Ok(code),
+        },
+    };
+    let bundle = match &arguments.log {
+        Some(log) => from_log(&path, bundle, &Source::open(log)?)?,
+        None => alone(bundle)?,
+    };
+    write(arguments, &bundle.to_json())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an enclave gave, if that is all of it.
+fn alone(bundle: Bundle) -> Result<Bundle, Failure> {
+    let (of, attested) = (payload(&bundle).map(|payload| payload.epoch), epoch_of(&bundle));
+    if of != attested {
+        let why = "the receipt is of an earlier epoch, whose evidence the enclave gives no more: give --log, which has it";
+        return Err(Failure::Token(why.into()));
+    }
+    match bundle.parts().proof.is_some() {
+        true => Ok(bundle),
+        false => {
+            let why = "the enclave has no proof of it yet: try again in a second, or give --log";
+            Err(Failure::Log(why.into()))
+        }
+    }
+}
+
+/// The bundle with a proof under the log's newest checkpoint, and with the evidence of its receipt's epoch.
+fn from_log(path: &Path, bundle: Bundle, source: &Source) -> Result<Bundle, Failure> {
+    let refused = |why: String| Failure::Bundle { path: path.into(), why };
     let Some(receipt) = bundle.parts().receipt.clone() else {
         return Err(refused("a stream that was cut off has no receipt that could be in a log".into()));
     };
     let boot = BootStatement::parse(&bundle.parts().boot.statement.0, &Ring);
     let boot = boot.map_err(|error| refused(format!("boot statement: {error}")))?;
-    let Settlement::Log(log) = &boot.settlement else {
+    let Settlement::Log(settlement) = &boot.settlement else {
         return Err(refused("its boot names no log".into()));
     };
-    let trusted = trusted(log).map_err(|error| refused(format!("boot statement: {error}")))?;
-    let first = named_size(&receipt);
-    let proof = prove(&Source::open(&arguments.log)?, &trusted, &receipt_leaf_hash(&receipt, &Ring), first)?;
-    write(arguments, &bundle.with_proof(proof).to_json())?;
-    Ok(ExitCode::SUCCESS)
+    let trusted = trusted(settlement).map_err(|error| refused(format!("boot statement: {error}")))?;
+    let payload = payload(&bundle);
+    // How many leaves the log had when the receipt was signed, by the receipt's own word: where to begin.
+    let first = payload.as_ref().and_then(|payload| payload.checkpoint).map_or(0, |named| named.size);
+    let (proof, size) = prove(source, &trusted, &receipt_leaf_hash(&receipt, &Ring), first)?;
+    let index = proof.index();
+    let bundle = bundle.with_proof(proof);
+    match payload.map(|payload| payload.epoch) {
+        Some(number) if epoch_of(&bundle) != Some(number) => {
+            let key = boot.receipt_key(&Ring).map_err(|error| refused(format!("boot statement: {error}")))?;
+            let epoch = epoch::find(source, size, index, &key, number)?;
+            let parts = BundleParts { epoch, ..bundle.into_parts() };
+            Bundle::new(parts).map_err(|error| refused(error.to_string()))
+        }
+        _ => Ok(bundle),
+    }
+}
+
+/// The receipt's payload, whose signature is for `vouchsafe verify`.
+fn payload(bundle: &Bundle) -> Option<ReceiptPayload> {
+    let receipt = bundle.parts().receipt.as_ref()?;
+    let is_receipt = receipt.payload_type() == PayloadType::Receipt.as_str();
+    let payload = serde_json::from_slice(receipt.unverified_payload());
+    payload.ok().filter(|_| is_receipt)
+}
+
+/// The number of the epoch whose evidence the bundle has.
+fn epoch_of(bundle: &Bundle) -> Option<u64> {
+    EpochStatement::parse(&bundle.parts().epoch.statement.0).ok().map(|statement| statement.epoch)
 }
 
 fn trusted(log: &LogSettlement) -> Result<TrustedLog, vouchsafe_translog::Error> {
@@ -63,16 +131,13 @@ fn trusted(log: &LogSettlement) -> Result<TrustedLog, vouchsafe_translog::Error>
     TrustedLog::parse(&log.key, &log.witnesses, threshold, &Ring)
 }
 
-/// How many leaves the log had when the receipt was signed, by the receipt's own word: a hint where to
-/// begin, so that nothing need be verified for it.
-fn named_size(receipt: &Envelope) -> u64 {
-    let is_receipt = receipt.payload_type() == PayloadType::Receipt.as_str();
-    let payload = serde_json::from_slice::<ReceiptPayload>(receipt.unverified_payload());
-    payload.ok().filter(|_| is_receipt).and_then(|payload| payload.checkpoint).map_or(0, |named| named.size)
-}
-
-/// The proof of a leaf under the newest checkpoint.
-fn prove(source: &Source, trusted: &TrustedLog, leaf: &Hash, first: u64) -> Result<TlogProof, Failure> {
+/// The proof of a leaf under the newest checkpoint, and the size of its tree.
+fn prove(
+    source: &Source,
+    trusted: &TrustedLog,
+    leaf: &Hash,
+    first: u64,
+) -> Result<(TlogProof, u64), Failure> {
     let unverified = |error: vouchsafe_translog::Error| {
         Failure::Log(format!("the log's checkpoint: {error} ({})", error.code()))
     };
@@ -93,7 +158,7 @@ fn prove(source: &Source, trusted: &TrustedLog, leaf: &Hash, first: u64) -> Resu
     proof.verify(leaf, trusted, &Ring).map_err(|error| {
         Failure::Log(format!("the log's tiles do not prove the receipt: {error} ({})", error.code()))
     })?;
-    Ok(proof)
+    Ok((proof, checkpoint.size()))
 }
 
 /// The leaf's index, searched from `first` on.
