@@ -4,4 +4,5 @@ mod common;
 mod model;
 mod program;
 mod protocol;
+mod recorded;
 mod state;
