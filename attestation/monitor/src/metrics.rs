@@ -36,26 +36,27 @@ pub fn to_text(monitor: &Monitor, now_s: u64) -> String {
         let _ = writeln!(out, "vouchsafe_monitor_entries_total{{type=\"{kind}\"}} {count}");
     }
     let total = state.gap.total();
-    out.push_str("# HELP vouchsafe_monitor_gap_seconds The trust gap by stage; see the monitor's page for precision.\n");
+    out.push_str("# HELP vouchsafe_monitor_gap_seconds The trust gap by stage; what has not settled counts in +Inf. Who measured it how precisely: docs/monitor.md.\n");
     out.push_str("# TYPE vouchsafe_monitor_gap_seconds histogram\n");
-    for (stage, histogram) in [
-        ("asked_answered", &total.answered),
-        ("answered_witnessed", &total.witnessed),
-        ("witnessed_audited", &total.audited),
-        ("signed_witnessed_whole_seconds", &total.log),
+    for (stage, histogram, unsettled) in [
+        ("asked_answered", &total.answered, 0),
+        ("answered_witnessed", &total.witnessed, monitor.probes().waiting()),
+        ("witnessed_audited", &total.audited, 0),
+        ("signed_witnessed_whole_seconds", &total.log, missing),
     ] {
-        self::histogram(&mut out, stage, histogram);
+        self::histogram(&mut out, stage, histogram, unsettled);
     }
     out
 }
 
-fn histogram(out: &mut String, stage: &str, histogram: &Histogram) {
+/// A histogram in which what has not settled is longer than every bound.
+fn histogram(out: &mut String, stage: &str, histogram: &Histogram, unsettled: u64) {
     const NAME: &str = "vouchsafe_monitor_gap_seconds";
     for (bound_ms, count) in histogram.cumulative() {
         let le = format!("{}.{:03}", bound_ms / 1000, bound_ms % 1000);
         let _ = writeln!(out, "{NAME}_bucket{{stage=\"{stage}\",le=\"{le}\"}} {count}");
     }
-    let (count, sum) = (histogram.count(), histogram.sum_ms());
+    let (count, sum) = (histogram.count().saturating_add(unsettled), histogram.sum_ms());
     let _ = writeln!(out, "{NAME}_bucket{{stage=\"{stage}\",le=\"+Inf\"}} {count}");
     let _ = writeln!(out, "{NAME}_sum{{stage=\"{stage}\"}} {}.{:03}", sum / 1000, sum % 1000);
     let _ = writeln!(out, "{NAME}_count{{stage=\"{stage}\"}} {count}");

@@ -159,7 +159,7 @@ fn gap(state: &State, now_s: u64) -> Markup {
             h2 { "Trust gap" }
             (plot::plot(&state.gap, drawn, now_s))
             div.key {
-                span { b.k50 {} "p50" } span { b.k99 {} "p99, unsettled counted" }
+                span { b.k50 {} "p50" } span { b.k99 {} "p99, unsettled counted as ∞" }
                 span {
                     @if probed { "answered → witnessed, own probes, per 10 minutes" }
                     @else { "signed → witnessed, whole seconds, per 10 minutes" }

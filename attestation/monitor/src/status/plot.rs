@@ -14,14 +14,11 @@ const BOTTOM: f64 = 34.0;
 /// The time that is drawn, in seconds.
 const SPAN_SECONDS: u64 = 86_400;
 /// Marks of the vertical axis, in milliseconds.
-const MARKS: [(u64, &str); 6] = [
-    (10, "10 ms"),
-    (100, "100 ms"),
-    (1_000, "1 s"),
-    (10_000, "10 s"),
-    (100_000, "100 s"),
-    (1_000_000, "17 min"),
-];
+const MARKS: [(u64, &str); 6] =
+    [(10, "10 ms"), (100, "100 ms"), (1_000, "1 s"), (10_000, "10 s"), (100_000, "100 s"), (1_000_000, "∞")];
+
+/// Points that are drawn each for itself.
+const DOTS_MAX: usize = 24;
 
 /// Which figure of a slot is drawn.
 pub(super) type Figure = fn(&crate::gap::Slot) -> &Histogram;
@@ -73,7 +70,9 @@ fn line(class: &str, dot: &str, points: &[(f64, f64)]) -> Markup {
     let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     html! {
         polyline class=(class) points=(path.join(" ")) {}
-        @if let Some((x, y)) = points.last() {
+        // A line of a few points is hardly one.
+        @let shown = if points.len() <= DOTS_MAX { points } else { points.last().map_or(&[][..], core::slice::from_ref) };
+        @for (x, y) in shown {
             circle class=(dot) cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="3.5" {}
         }
     }

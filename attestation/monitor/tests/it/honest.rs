@@ -1,6 +1,6 @@
 //! A log that keeps its word gives no alarm, however it is read.
 
-use vouchsafe_monitor::{Appraisal, FolderSource, Mirror, Source as _};
+use vouchsafe_monitor::{Appraisal, FolderSource, HttpSource, Mirror, Source as _};
 
 use crate::enclave::{Enclave, GOOD, leaf};
 use crate::log::{Log, T, Watching};
@@ -90,4 +90,56 @@ fn a_mirror_is_the_log_file_by_file() {
             assert_eq!(&served.get(path, 1 << 25).unwrap(), bytes, "{path}");
         }
     }
+    // Served by any web server, it is a log like the one it mirrors.
+    let source = HttpSource::new(&serve(copy.path()));
+    let mut second = Watching::of(tempfile::tempdir().unwrap(), Box::new(source), None);
+    let report = second.monitor.poll(log.time * 1000).unwrap();
+    assert_eq!((report.entries, report.violations), (700, Vec::new()));
+    assert_eq!(second.monitor.state().checkpoint().unwrap().root.0, log.root());
+}
+
+/// Static files over HTTP, until the test ends.
+fn serve(folder: &std::path::Path) -> String {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let folder = folder.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let Some(request) = lines.next() else { continue };
+            lines.find(String::is_empty);
+            let path = request.split(' ').nth(1).unwrap().trim_start_matches('/');
+            let (status, body) = match std::fs::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_one_guilty() {
+    let (mut log, mut enclave, mut watching) = followed(20);
+    // This machine's clock stands before 1970, in 2100 and behind again, while the log goes on.
+    for now_ms in [0, 4_102_444_800_000, (T - 86_400) * 1000, (T + 10) * 1000] {
+        let receipt = enclave.receipt(log.checkpoint());
+        log.add(leaf(&receipt));
+        log.publish(log.time + 1);
+        let report = watching.monitor.poll(now_ms).unwrap();
+        // A clock that is ahead of the witnesses' finds their newest checkpoint old: that is all.
+        let expected: &[&str] = if now_ms == 4_102_444_800_000 { &["checkpoint_stale"] } else { &[] };
+        assert_eq!((report.entries, crate::log::codes(&report).as_slice()), (1, expected), "{now_ms}");
+    }
+    let boot = watching.monitor.state().boots().values().next().unwrap();
+    assert_eq!((boot.chain.complete(), boot.chain.missing()), (24, 0));
+    // Witness time decides what is due, and it is theirs.
+    let mut watching = watching.restart(&log);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
 }

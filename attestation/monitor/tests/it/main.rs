@@ -1,5 +1,6 @@
 //! The monitor against logs that keep their word, and logs that do not.
 
+mod catch_up;
 mod enclave;
 mod honest;
 mod log;
