@@ -150,6 +150,7 @@ fn tests() -> Result<()> {
     command
         .env("VOUCHSAFE_PYTHON", &prepared.python)
         .env("VOUCHSAFE_MINILM", &prepared.minilm)
+        .env("VOUCHSAFE_CHROMIUM", &prepared.chromium)
         // Everyone who runs this command tries the same cases; `cargo test` by itself tries new ones.
         .env("PROPTEST_RNG_SEED", "1")
         .env("VOUCHSAFE_PROGRAMS", tools::programs_dir());

@@ -2,7 +2,8 @@
 //!
 //! A Python environment with the pinned packages of `tests/requirements.txt`: the `openai` client
 //! that users have, the package that carries the real weights of all-MiniLM-L6-v2, and a second
-//! calculator of launch digests. Debian's firmware images, where they can be had.
+//! calculator of launch digests. Debian's firmware images, where they can be had. A Chromium, in which
+//! pages are looked at.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) minilm: PathBuf,
     /// The folder with Debian's firmware images, if they can be had: `VOUCHSAFE_OVMF`.
     pub(crate) ovmf: Option<PathBuf>,
+    /// The browser: `VOUCHSAFE_CHROMIUM`.
+    pub(crate) chromium: PathBuf,
 }
 
 pub(crate) fn run() -> Result<Prepared> {
@@ -42,7 +45,7 @@ pub(crate) fn run() -> Result<Prepared> {
         fs::write(&stamp, &wanted)?;
     }
     let minilm = find_minilm(&environment)?;
-    Ok(Prepared { python, minilm, ovmf: firmware::prepare() })
+    Ok(Prepared { python, minilm, ovmf: firmware::prepare(), chromium: chromium()? })
 }
 
 fn create_environment(environment: &Path) -> Result<()> {
@@ -64,6 +67,26 @@ fn create_environment(environment: &Path) -> Result<()> {
         );
     }
     create().map(|_| ())
+}
+
+/// A Chromium of this machine, installed where that is possible.
+fn chromium() -> Result<PathBuf> {
+    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    let works = |name: &&&str| tools::output(Command::new(name).arg("--version")).is_ok();
+    if let Some(name) = NAMES.iter().find(works) {
+        return Ok(PathBuf::from(name));
+    }
+    let install = || -> Result<()> {
+        tools::output(Command::new("apt-get").arg("update"))?;
+        let install = ["install", "--yes", "--no-install-recommends", NAMES[0]];
+        tools::output(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install))?;
+        Ok(())
+    };
+    install().context(
+        "the tests need Chromium, which is missing here and could not be installed; \
+         on Debian: apt-get install chromium",
+    )?;
+    Ok(PathBuf::from(NAMES[0]))
 }
 
 fn find_minilm(environment: &Path) -> Result<PathBuf> {

@@ -63,6 +63,8 @@ pub struct Up {
     pub host: String,
     /// The policy that the endpoint verifies against.
     pub policy: PathBuf,
+    /// The log that receipts settle into; empty where it was started without one.
+    pub log: String,
     /// State folder of this run, with `receipts/` in it.
     pub state: tempfile::TempDir,
 }
@@ -83,14 +85,19 @@ impl Up {
             .process_group(0)
             .spawn()
             .expect("vouchsafe-up starts");
-        let (mut endpoint, mut host, mut policy) = (None, None, None);
+        let (mut endpoint, mut host, mut policy, mut log) = (None, None, None, String::new());
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        while endpoint.is_none() || host.is_none() || policy.is_none() {
+        loop {
             let line = lines.next().expect("vouchsafe-up ended before it was ready").expect("text");
+            // The examples come behind everything that they name.
+            if line == "curl" {
+                break;
+            }
             match line.trim().split_once(char::is_whitespace).map(|(name, rest)| (name, rest.trim())) {
                 Some(("endpoint", rest)) => endpoint = Some(rest.to_owned()),
                 Some(("host", rest)) => host = Some(rest.to_owned()),
                 Some(("policy", rest)) => policy = Some(PathBuf::from(rest)),
+                Some(("log", rest)) => log = rest.to_owned(),
                 _ => {}
             }
         }
@@ -101,6 +108,7 @@ impl Up {
             endpoint: endpoint.unwrap_or_default(),
             host: host.unwrap_or_default(),
             policy: policy.unwrap_or_default(),
+            log,
             state,
         }
     }
