@@ -11,8 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::firmware;
 use crate::tools::{self, root, target_dir};
+use crate::{browser, firmware};
 
 /// Where the prepared things are; passed to tests as environment variables.
 pub(crate) struct Prepared {
@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<Prepared> {
         fs::write(&stamp, &wanted)?;
     }
     let minilm = find_minilm(&environment)?;
-    Ok(Prepared { python, minilm, ovmf: firmware::prepare(), chromium: chromium()? })
+    Ok(Prepared { python, minilm, ovmf: firmware::prepare(), chromium: browser::chromium()? })
 }
 
 fn create_environment(environment: &Path) -> Result<()> {
@@ -67,26 +67,6 @@ fn create_environment(environment: &Path) -> Result<()> {
         );
     }
     create().map(|_| ())
-}
-
-/// A Chromium of this machine, installed where that is possible.
-fn chromium() -> Result<PathBuf> {
-    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    let works = |name: &&&str| tools::output(Command::new(name).arg("--version")).is_ok();
-    if let Some(name) = NAMES.iter().find(works) {
-        return Ok(PathBuf::from(name));
-    }
-    let install = || -> Result<()> {
-        tools::output(Command::new("apt-get").arg("update"))?;
-        let install = ["install", "--yes", "--no-install-recommends", NAMES[0]];
-        tools::output(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install))?;
-        Ok(())
-    };
-    install().context(
-        "the tests need Chromium, which is missing here and could not be installed; \
-         on Debian: apt-get install chromium",
-    )?;
-    Ok(PathBuf::from(NAMES[0]))
 }
 
 fn find_minilm(environment: &Path) -> Result<PathBuf> {
