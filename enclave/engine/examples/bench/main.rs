@@ -1,6 +1,6 @@
 //! How fast the engine is on this machine, beside a plain read of memory and, where it is there,
-//! llama.cpp: `bench [--shape small|1b] [--storage q4_k_m|q8_0] [--threads N] [--folder FOLDER]
-//! [--llama-cpp PYTHON]`.
+//! llama.cpp: `bench [--shape small|1b] [--storage q4_k_m|q8_0] [--threads N] [--rounds N]
+//! [--answer TOKENS] [--folder FOLDER] [--llama-cpp PYTHON]`.
 //!
 //! It writes a GGUF file of random weights in the shape of a real model, once, and measures prefill,
 //! decoding alone and eight at a time, and the time to the first token while others decode. PYTHON is an
@@ -32,6 +32,10 @@ struct Options {
     shape: Shape,
     storage: Storage,
     threads: usize,
+    /// The best of so many counts: other work on the machine only ever slows.
+    rounds: usize,
+    /// Tokens that each sequence generates.
+    answer: u32,
     folder: PathBuf,
     llama_cpp: Option<String>,
 }
@@ -42,6 +46,8 @@ impl Options {
             shape: Shape::ONE_BILLION,
             storage: Storage::Q4KM,
             threads: std::thread::available_parallelism()?.into(),
+            rounds: 3,
+            answer: 65,
             folder: std::env::temp_dir(),
             llama_cpp: None,
         };
@@ -54,6 +60,8 @@ impl Options {
                 ("--storage", "q4_k_m") => options.storage = Storage::Q4KM,
                 ("--storage", "q8_0") => options.storage = Storage::Q8_0,
                 ("--threads", _) => options.threads = value.parse()?,
+                ("--rounds", _) => options.rounds = value.parse()?,
+                ("--answer", _) => options.answer = value.parse()?,
                 ("--folder", _) => options.folder = value.into(),
                 ("--llama-cpp", _) => options.llama_cpp = Some(value),
                 _ => return Err(format!("what is {name} {value}?").into()),
@@ -72,22 +80,23 @@ fn main() -> Result<(), Failure> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("{}, {} threads; load before: {load}", path.display(), options.threads);
 
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), memory::processor_seconds());
     let model = Model::load(&path, &LoadOptions::default(), &mut |_| {})?;
     let weight_bytes = model.weight_bytes();
     println!(
-        "{} million weights, {:.0} MB packed, loaded in {:.1} s",
+        "{} million weights, {:.0} MB packed, loaded in {:.1} s, {:.1} s of them processor time",
         model.identity().parameters() / 1_000_000,
         weight_bytes as f64 / 1e6,
-        start.elapsed().as_secs_f64()
+        start.elapsed().as_secs_f64(),
+        memory::processor_seconds() - processor
     );
     let engine_options = EngineOptions { threads: options.threads, ..EngineOptions::default() };
     let engine = Engine::start(model, engine_options)?;
     println!("instructions: {}", engine.instructions());
 
     let mut rows = Vec::new();
-    for _ in 0..ROUNDS {
-        rows.push(measure(&engine)?);
+    for _ in 0..options.rounds {
+        rows.push(measure(&engine, options.answer)?);
     }
     drop(engine);
     let bandwidth = memory::read_bandwidth(weight_bytes, options.threads)?;
@@ -114,7 +123,7 @@ fn main() -> Result<(), Failure> {
     );
     println!("peak memory: {}", memory::peak());
     let theirs = match &options.llama_cpp {
-        Some(python) => Some(llama_cpp(python, &path, options.threads)?),
+        Some(python) => Some(llama_cpp(python, &path, &options)?),
         None => None,
     };
     report("by the clock", ours.by_clock(), theirs.as_ref().map(Figures::by_clock));
@@ -140,27 +149,27 @@ impl Figures {
     }
 }
 
-fn measure(engine: &Engine) -> Result<Figures, Failure> {
+fn measure(engine: &Engine, answer: u32) -> Result<Figures, Failure> {
     let (prefill, prefill_time) = timed(|| finish(&submit(engine, PROMPT, 1)?))?;
-    let (decode, decode_time) = timed(|| finish(&submit(engine, 1, ANSWER)?))?;
+    let (decode, decode_time) = timed(|| finish(&submit(engine, 1, answer)?))?;
     let (slowest, together_time) = timed(|| {
-        let running: Vec<_> = (0..SEQUENCES).map(|_| submit(engine, 1, ANSWER)).collect::<Result<_, _>>()?;
+        let running: Vec<_> = (0..SEQUENCES).map(|_| submit(engine, 1, answer)).collect::<Result<_, _>>()?;
         let all: Vec<Finish> = running.iter().map(finish).collect::<Result<_, _>>()?;
         Ok(all.iter().map(|finish| finish.timing.decode.as_secs_f64()).fold(0.0, f64::max))
     })?;
-    let long: Vec<_> = (0..SEQUENCES - 1).map(|_| submit(engine, 16, ANSWER)).collect::<Result<_, _>>()?;
+    let long: Vec<_> = (0..SEQUENCES - 1).map(|_| submit(engine, 16, answer)).collect::<Result<_, _>>()?;
     let late = finish(&submit(engine, PROMPT, 1)?)?;
     long.iter().try_for_each(|events| finish(events).map(drop))?;
     let sequences = SEQUENCES as f64;
     Ok(Figures {
         prefill: f64::from(PROMPT) / prefill.timing.prefill.as_secs_f64(),
-        decode: f64::from(ANSWER - 1) / decode.timing.decode.as_secs_f64(),
-        together: f64::from(ANSWER - 1) * sequences / slowest,
+        decode: f64::from(answer - 1) / decode.timing.decode.as_secs_f64(),
+        together: f64::from(answer - 1) * sequences / slowest,
         first_token_ms: 1e3 * (late.timing.queued + late.timing.prefill).as_secs_f64(),
         by_processor: [
             f64::from(PROMPT) / prefill_time,
-            f64::from(ANSWER) / decode_time,
-            f64::from(ANSWER) * sequences / together_time,
+            f64::from(answer) / decode_time,
+            f64::from(answer) * sequences / together_time,
         ],
     })
 }
@@ -196,12 +205,15 @@ fn finish(events: &Receiver<Finish>) -> Result<Finish, Failure> {
     Ok(events.recv()?)
 }
 
-fn llama_cpp(python: &str, model: &Path, threads: usize) -> Result<Figures, Failure> {
+fn llama_cpp(python: &str, model: &Path, options: &Options) -> Result<Figures, Failure> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench-llama-cpp.py");
     let output = Command::new(python)
         .arg(script)
         .arg(model)
-        .args([threads, PROMPT as usize, ANSWER as usize, SEQUENCES, ROUNDS].map(|value| value.to_string()))
+        .args(
+            [options.threads, PROMPT as usize, options.answer as usize, SEQUENCES, options.rounds]
+                .map(|value| value.to_string()),
+        )
         .output()?;
     if !output.status.success() {
         return Err(format!("{python}: {}", String::from_utf8_lossy(&output.stderr)).into());
@@ -236,8 +248,4 @@ fn report(how: &str, ours: [f64; 3], theirs: Option<[f64; 3]>) {
 }
 
 const PROMPT: u32 = 256;
-const ANSWER: u32 = 65;
 const SEQUENCES: usize = 8;
-
-/// The best of so many counts: other work on the machine only ever slows.
-const ROUNDS: usize = 3;

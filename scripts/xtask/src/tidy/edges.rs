@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 22] = [
+const ALLOWED: [(&str, &[&str]); 23] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -66,6 +66,10 @@ const ALLOWED: [(&str, &[&str]); 22] = [
             "vouchsafe-verifier",
             "vouchsafe-engine",
         ],
+    ),
+    (
+        "vouchsafe-replay",
+        &["vouchsafe-engine", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"],
     ),
     ("vouchsafe-link", &[]),
     ("vouchsafe-host", &["vouchsafe-link", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"]),

@@ -1,0 +1,128 @@
+//! Executing again, with the parameters of the record.
+
+use std::num::NonZeroU32;
+use std::ops::ControlFlow;
+use std::sync::mpsc::channel;
+
+use serde_json::Value;
+use vouchsafe_engine::{
+    Engine, EngineOptions, Event, FinishReason, GenerateRequest, Model, SamplingOptions, SamplingParams,
+    StopStrings,
+};
+
+use crate::answer::Computed;
+use crate::claim::Claim;
+use crate::failure::Failure;
+use crate::request;
+
+/// Computes the `count` answers of a claim.
+pub(crate) fn again(
+    model: Model,
+    claim: &Claim,
+    body: &[u8],
+    count: usize,
+    threads: usize,
+) -> Result<Vec<Computed>, Failure> {
+    let context = usize::try_from(model.identity().context_length()).unwrap_or(usize::MAX);
+    // One after the other: what runs beside an answer changes nothing.
+    let options =
+        EngineOptions { max_sequences: 1, kv_tokens_max: context, threads, ..EngineOptions::default() };
+    let engine = Engine::start(model, options)?;
+    let prompts = request::prompts(&engine, claim, body)?;
+    let parameters = Parameters(&claim.record.parameters);
+    let per_prompt = usize::try_from(parameters.integer("n")?.unwrap_or(1)).unwrap_or(usize::MAX);
+    if prompts.len().checked_mul(per_prompt) != Some(count) {
+        return Err(Failure::Mismatch { what: "number of answers" });
+    }
+    let seed = claim.record.seed.as_deref().and_then(|seed| seed.parse::<u64>().ok());
+    let mut seed = seed.ok_or(Failure::Undecided("the record has no seed"))?;
+    let mut computed = Vec::new();
+    for prompt in prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt)) {
+        let mut request = GenerateRequest::new(prompt.clone(), seed);
+        request.sampling = parameters.sampling()?;
+        request.stop = parameters.stop()?;
+        request.max_tokens = match parameters.integer("max_tokens")? {
+            Some(max) => u32::try_from(max).ok().and_then(NonZeroU32::new),
+            // Then the server's own bounds decided, and the count says where.
+            None => Some(counted(claim, count)?),
+        };
+        computed.push(generate(&engine, request)?);
+        // As the server numbers them.
+        seed = seed.wrapping_add(1);
+    }
+    Ok(computed)
+}
+
+/// How many tokens the only answer has.
+fn counted(claim: &Claim, count: usize) -> Result<NonZeroU32, Failure> {
+    if count != 1 {
+        return Err(Failure::Undecided("several answers, and no max_tokens to say where each ends"));
+    }
+    let usage = claim.record.usage.ok_or(Failure::Undecided("the record has no token counts"))?;
+    u32::try_from(usage.completion_tokens)
+        .ok()
+        .and_then(NonZeroU32::new)
+        .ok_or(Failure::Undecided("nothing was generated"))
+}
+
+fn generate(engine: &Engine, request: GenerateRequest) -> Result<Computed, Failure> {
+    let (sender, events) = channel();
+    engine.submit(
+        request,
+        Box::new(move |event| match sender.send(event) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }),
+    )?;
+    let mut text = String::new();
+    for event in events {
+        match event {
+            Event::Text(delta) => text.push_str(&delta.text),
+            Event::Finished(finish) => {
+                let reason = match finish.reason {
+                    FinishReason::Stop | FinishReason::StopString(_) => "stop",
+                    FinishReason::Length => "length",
+                    _ => return Err(Failure::NotRun(format!("it ended with {:?}", finish.reason))),
+                };
+                return Ok(Computed { text, reason, tokens: finish.usage.completion_tokens });
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::Undecided("the engine stopped"))
+}
+
+/// The record's parameters, by their names in the API.
+struct Parameters<'a>(&'a std::collections::BTreeMap<String, Value>);
+
+impl Parameters<'_> {
+    fn value<T: serde::de::DeserializeOwned>(&self, name: &'static str) -> Result<T, Failure> {
+        let value = self.0.get(name).cloned().ok_or(Failure::Undecided("the record lacks a parameter"))?;
+        serde_json::from_value(value).map_err(|error| Failure::Malformed {
+            what: "execution record",
+            problem: format!("{name}: {error}"),
+        })
+    }
+
+    fn integer(&self, name: &'static str) -> Result<Option<u64>, Failure> {
+        self.value(name)
+    }
+
+    fn sampling(&self) -> Result<SamplingParams, Failure> {
+        let biases: std::collections::BTreeMap<u32, f32> = self.value("logit_bias")?;
+        Ok(SamplingParams::new(SamplingOptions {
+            temperature: self.value("temperature")?,
+            top_p: self.value("top_p")?,
+            top_k: self.value("top_k")?,
+            min_p: self.value("min_p")?,
+            repetition_penalty: self.value("repetition_penalty")?,
+            presence_penalty: self.value("presence_penalty")?,
+            frequency_penalty: self.value("frequency_penalty")?,
+            logit_bias: biases.into_iter().collect(),
+        })?)
+    }
+
+    fn stop(&self) -> Result<StopStrings, Failure> {
+        Ok(StopStrings::new(self.value("stop")?)?)
+    }
+}
