@@ -42,6 +42,8 @@ pub enum PayloadType {
     Heartbeat,
     /// A boot's last word.
     Close,
+    /// The manifest of a released image.
+    Image,
 }
 
 impl PayloadType {
@@ -55,6 +57,7 @@ impl PayloadType {
             Self::Epoch => "application/vnd.vouchsafe.epoch.v1+json",
             Self::Heartbeat => "application/vnd.vouchsafe.heartbeat.v1+json",
             Self::Close => "application/vnd.vouchsafe.close.v1+json",
+            Self::Image => "application/vnd.vouchsafe.image.v1+json",
         }
     }
 }

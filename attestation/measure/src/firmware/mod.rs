@@ -110,6 +110,24 @@ impl<'a> Firmware<'a> {
     }
 }
 
+/// A TDX image whose Secure Boot, if it enforces any, does so no longer: PK is deleted and the switch is
+/// off, in the variables that it was shipped with. A guest that boots a measured kernel directly has no
+/// use for it, and the `.ms` builds reject Debian's kernel. MRTD stays as it is, RTMR0 changes.
+///
+/// # Errors
+/// When the image is no TDX build, or its variables are malformed.
+pub fn without_secure_boot(image: &[u8]) -> Result<Vec<u8>, Error> {
+    let firmware = Firmware::parse(image)?;
+    let volume = Tdvf::parse(&firmware)?.only(SectionKind::Cfv, "configuration volume")?.data;
+    let volume_at = volume.as_ptr().addr().saturating_sub(image.as_ptr().addr());
+    let mut changed = image.to_vec();
+    for (at, byte) in variables::secure_boot_off(volume)? {
+        let place = changed.get_mut(volume_at.saturating_add(at));
+        *place.ok_or(Error::VariableStore { position: at, field: "a variable beyond the image" })? = byte;
+    }
+    Ok(changed)
+}
+
 /// The entry at the end of `bytes`: its GUID and data.
 fn entry_at_end(bytes: &[u8]) -> Option<(Guid, &[u8])> {
     let header = bytes.len().checked_sub(ENTRY_HEADER)?;

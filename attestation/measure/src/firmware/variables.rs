@@ -31,6 +31,8 @@ const START_ID: u16 = 0x55aa;
 const ADDED: u8 = 0x3f;
 /// VAR_ADDED and VAR_IN_DELETED_TRANSITION: valid while no newer one was added.
 const BEING_REPLACED: u8 = 0x3e;
+/// VAR_DELETED: the bit that a deleted variable's state has lost.
+const DELETED: u8 = 0xfd;
 
 /// The variables of one image.
 #[derive(Debug, Clone, Default)]
@@ -80,8 +82,7 @@ impl<'a> VariableStore<'a> {
 
     /// A variable's value as the firmware would read it.
     pub fn value(&self, name: &str, vendor: Guid) -> Option<&'a [u8]> {
-        let mut wanted: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        wanted.extend([0, 0]);
+        let wanted = utf16(name);
         let with_state = |state| {
             let is_it = |variable: &&Variable<'_>| {
                 variable.state == state && variable.vendor == vendor && variable.name == wanted
@@ -96,6 +97,37 @@ impl<'a> VariableStore<'a> {
         let is_on = self.value("SecureBootEnable", SECURE_BOOT_ENABLE).is_none_or(|value| value == [1]);
         self.value("PK", GLOBAL).is_some() && is_on
     }
+}
+
+/// Where the bytes stand that make a build with Secure Boot enforce it, and what they become: PK deleted
+/// (its state loses the bit of VAR_DELETED), the switch off. Positions count from the volume's start.
+///
+/// # Errors
+/// As [`VariableStore::parse`].
+pub(super) fn secure_boot_off(volume: &[u8]) -> Result<Vec<(usize, u8)>, Error> {
+    let beyond = || Error::VariableStore { position: 0, field: "a variable beyond the store" };
+    // Names and values are parts of the volume: their place in it is the difference of addresses.
+    let place = |part: &[u8]| part.as_ptr().addr().checked_sub(volume.as_ptr().addr()).ok_or_else(beyond);
+    let mut changes = Vec::new();
+    for variable in VariableStore::parse(volume)?.variables {
+        let is = |name: &str, vendor| variable.vendor == vendor && variable.name == utf16(name);
+        if !matches!(variable.state, ADDED | BEING_REPLACED) {
+            continue;
+        }
+        if is("PK", GLOBAL) {
+            // The name follows the header, whose third byte is the state.
+            let header = place(variable.name)?.checked_sub(VARIABLE_HEADER_LEN).ok_or_else(beyond)?;
+            changes.push((header.saturating_add(2), variable.state & DELETED));
+        } else if is("SecureBootEnable", SECURE_BOOT_ENABLE) && variable.value == [1] {
+            changes.push((place(variable.value)?, 0));
+        }
+    }
+    Ok(changes)
+}
+
+/// UTF-16LE with its final NUL.
+fn utf16(name: &str) -> Vec<u8> {
+    name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }
 
 /// The variable at a position, and the position of the next.

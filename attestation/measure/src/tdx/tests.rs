@@ -392,6 +392,15 @@ fn debians_firmware_has_the_known_digests() {
     ] {
         assert_eq!(variables.value(name, vendor).map(<[u8]>::len), Some(len), "{name}");
     }
+    // The same image without Secure Boot: it starts as before, and nothing but the variables changed.
+    let changed = crate::firmware::without_secure_boot(&bytes).unwrap();
+    let open = Tdvf::parse(&Firmware::parse(&changed).unwrap()).unwrap();
+    assert_eq!(mrtd(&open, PageOrder::Interleaved), mrtd(&tdvf, PageOrder::Interleaved));
+    let open = VariableStore::parse(open.only(SectionKind::Cfv, "volume").unwrap().data).unwrap();
+    assert!(!open.secure_boot());
+    assert_eq!(open.value("PK", GLOBAL), None);
+    assert_eq!(open.value("db", SECURITY_DATABASE), variables.value("db", SECURITY_DATABASE));
+    assert!(bytes.iter().zip(&changed).filter(|(before, after)| before != after).count() <= 2);
     let mut empty = volume.to_vec();
     empty[72 + 28..0x4_0000].fill(0xff);
     assert_eq!(to_hex(&sha384(&empty)), EMPTY_VOLUME);

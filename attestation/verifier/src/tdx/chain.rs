@@ -10,7 +10,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::error::{Error as TdxError, Place};
-use super::pck::PckCa;
+use super::pck::{PckCa, PckPlatform};
+use super::quote::Quote;
 use super::signed_json::Window;
 use super::tcb_info::bounded;
 use crate::crypto::Crypto;
@@ -91,6 +92,26 @@ impl<'a> PckChain<'a> {
         pck.check_issued_by(&ca, 0, context.crypto).in_role(CertificateRole::Pck)?;
         Ok(Self { pck, ca, ca_kind, root, trusted })
     }
+}
+
+/// The platform that a quote's own PCK certificate names, and the authority that it names as its issuer.
+///
+/// **Nothing of it is verified**: it says which collateral to ask for, and whoever asks for the wrong one
+/// gets a quote that does not verify.
+///
+/// # Errors
+/// When quote, chain or certificate is malformed, or the quote carries no chain.
+pub fn claimed_platform(quote: &[u8]) -> Result<(PckPlatform, PckCa), Error> {
+    let quote = Quote::parse(quote)?;
+    let pem = quote.pck_chain_pem().unwrap_or_default();
+    let chain = split_pem(pem, CertificateRole::Pck)?;
+    let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
+    let leaf = Certificate::parse(leaf).in_role(CertificateRole::Pck)?;
+    let ca = match leaf.issuer().common_name() {
+        Some(PCK_PROCESSOR_CA_NAME) => PckCa::Processor,
+        _ => PckCa::Platform,
+    };
+    Ok((PckPlatform::from_certificate(&leaf)?, ca))
 }
 
 /// Verifies a chain of a signer of TCB info or QE identity under `root` and gives the signer.

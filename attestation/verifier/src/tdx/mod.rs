@@ -69,6 +69,7 @@ mod verify;
 
 pub use attributes::{TdAttributeBits, TdAttributes};
 pub use body::{Measurement, TD_1_0_LEN, TD_1_5_LEN, Td15Fields, TdReport};
+pub use chain::claimed_platform;
 pub use claims::{Claims, EventLogClaims};
 pub use error::{Document, DocumentFault, Error, PckExtensionFault, Place, SurplusBytes, Truncated};
 pub use event_log::{Binding, Event, EventLog, ReplayedLog};
