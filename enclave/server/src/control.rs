@@ -8,7 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use vouchsafe_link::control::{
     BootId, EnclaveMessage, Health, Hello, HostMessage, Included, Receiver, Sender,
@@ -38,6 +38,8 @@ pub(crate) enum Stage {
 pub(crate) struct Subject {
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) server: Arc<OnceLock<Server>>,
+    /// Told when the host asks the program to end.
+    pub(crate) ending: Arc<Notify>,
 }
 
 impl Subject {
@@ -84,7 +86,7 @@ where
 {
     // Kept until the end: when it is gone, the connection ends.
     let (_stage, stage) = watch::channel(Stage::Ready);
-    serve(stream, Subject { stage, server }).await;
+    serve(stream, Subject { stage, server, ending: Arc::default() }).await;
 }
 
 /// Serves one control connection until it ends. Its end, however it comes, is the host's business.
@@ -119,6 +121,11 @@ async fn read<S: AsyncRead>(
                 let health = EnclaveMessage::Health(subject.health());
                 let Ok(()) = replies.send(health).await else { return Ok(()) };
             }
+            HostMessage::EvidenceRequest {} => {
+                let (Some(boot), Some(context)) = (subject.boot(), subject.context()) else { continue };
+                let evidence = EnclaveMessage::Evidence { boot, json: context.boot.evidence_json() };
+                let Ok(()) = replies.send(evidence).await else { return Ok(()) };
+            }
             HostMessage::Endorsements { json } => {
                 if let Some(context) = subject.context() {
                     // What does not parse leaves the old ones in place; the host sees it in what
@@ -139,6 +146,8 @@ async fn read<S: AsyncRead>(
                     server.drain();
                 }
             }
+            // A host can end its guest in any case; this way the last word gets signed.
+            HostMessage::End {} => subject.ending.notify_one(),
             // An acknowledgement for another boot, a second hello, or what a later version says.
             _ => {}
         }

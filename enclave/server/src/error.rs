@@ -36,6 +36,12 @@ pub enum ServeError {
         /// The name.
         name: String,
     },
+    /// The guest is not fit to serve.
+    #[error("guest: {0}")]
+    Init(#[from] vouchsafe_init::InitError),
+    /// The measured disk's document was refused.
+    #[error("disk: {0}")]
+    Disk(String),
     /// The machine has no trusted execution environment.
     #[error(transparent)]
     NoTee(#[from] DetectError),
@@ -75,6 +81,8 @@ impl ServeError {
             Self::Model { source, .. } => source.code(),
             Self::Engine(_) => "engine_start",
             Self::ModelName { .. } => "model_name_twice",
+            Self::Init(error) => error.code(),
+            Self::Disk(_) => "disk",
             Self::NoTee(error) => error.code(),
             Self::Attest(error) => error.code(),
             Self::Key { .. } => "key",

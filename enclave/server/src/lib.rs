@@ -31,8 +31,10 @@ mod boot;
 mod clock;
 mod config;
 mod control;
+mod disk;
 mod error;
 mod gauges;
+mod guest;
 mod http;
 mod issue;
 mod models;
@@ -46,7 +48,9 @@ mod stapled;
 
 pub use config::{Config, EngineConfig, Limits};
 pub use control::serve_control;
+pub use disk::{DISK_DOCUMENT, Disk, DiskModel, ModelKind};
 pub use error::ServeError;
+pub use guest::{is_guest, print_disk, run_guest};
 pub use models::{
     Cancel, EmbedModel, ModelSource, Models, Output, OutputSink, Progress, TextModel, load as load_models,
     manifests,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use vouchsafe_link::{CONTROL_PORT, Endpoint, FramedStream, Listener};
@@ -103,16 +103,8 @@ pub fn run(
     attester: impl FnOnce(&Config) -> Result<Arc<dyn Attester>, ServeError>,
 ) -> ExitCode {
     report::silence_panics();
-    let result = prepare(options, attester).and_then(|(config, attester)| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| ServeError::System { action: "cannot start the runtime", source })?;
-        let result = runtime.block_on(serve(link, options.models.sources(own_model), config, attester));
-        // A model that is still being loaded must not hold up the end.
-        runtime.shutdown_background();
-        result
-    });
+    let result = read_config(options)
+        .and_then(|config| run_until_told(link, options.models.sources(own_model), config, attester));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -122,13 +114,22 @@ pub fn run(
     }
 }
 
-fn prepare(
-    options: &Options,
+/// Serves these models until the program is told to end.
+pub(crate) fn run_until_told(
+    link: &Endpoint,
+    sources: Vec<ModelSource>,
+    config: Config,
     attester: impl FnOnce(&Config) -> Result<Arc<dyn Attester>, ServeError>,
-) -> Result<(Config, Arc<dyn Attester>), ServeError> {
-    let config = read_config(options)?;
+) -> Result<(), ServeError> {
     let attester = attester(&config)?;
-    Ok((config, attester))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { action: "cannot start the runtime", source })?;
+    let result = runtime.block_on(serve(link, sources, config, attester));
+    // A model that is still being loaded must not hold up the end.
+    runtime.shutdown_background();
+    result
 }
 
 async fn serve(
@@ -138,11 +139,12 @@ async fn serve(
     attester: Arc<dyn Attester>,
 ) -> Result<(), ServeError> {
     let mut told_to_end = Ending::new()?;
+    let ending = Arc::clone(&told_to_end.host);
     let listener = Listener::bind(link).await?;
     let first = Stage::Loading { stage: "models".into(), done: 0, total: 0 };
     let (stage, watched) = watch::channel(first);
     let server = Arc::new(OnceLock::new());
-    let subject = Subject { stage: watched, server: Arc::clone(&server) };
+    let subject = Subject { stage: watched, server: Arc::clone(&server), ending };
     let mut accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, subject)));
 
     let started = tokio::select! {
@@ -261,10 +263,11 @@ async fn ended(stage: &mut watch::Receiver<Stage>) {
     while stage.changed().await.is_ok() {}
 }
 
-/// The signals that end the program.
+/// What ends the program: signals, and the host's word.
 struct Ending {
     terminate: Signal,
     interrupt: Signal,
+    host: Arc<Notify>,
 }
 
 impl Ending {
@@ -272,13 +275,15 @@ impl Ending {
         let listen = |kind| {
             signal(kind).map_err(|source| ServeError::System { action: "cannot listen for signals", source })
         };
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, host: Arc::default() })
     }
 
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = self.host.notified() => {}
         }
     }
 }

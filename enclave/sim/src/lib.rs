@@ -6,6 +6,8 @@
 //! developed and tested without hardware; a verifier accepts it only under a policy that names its
 //! root, and says so.
 
+mod processor;
+
 use std::path::Path;
 
 use vouchsafe_platform::{AttestError, Attestation, Attester, Platform, Tee};
@@ -13,6 +15,8 @@ use vouchsafe_simulator::amd::{AmdAuthority, Product, SnpMachine, SnpMachineSpec
 use vouchsafe_simulator::{Error, OsRng};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
+
+pub use processor::{PROCESSOR_PORT, ProcessorAttester};
 
 /// Sets this measurement apart from every other SHA-384.
 const MEASUREMENT_TAG: &[u8] = b"vouchsafe/simulated-measurement/v1\0";

@@ -8,9 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use vouchsafe_enclave::{
-    Endpoint, ModelOptions, ModelSource, Options, ServeError, manifests, read_config, run,
+    Endpoint, ModelOptions, ModelSource, Options, ServeError, is_guest, manifests, print_disk, read_config,
+    run, run_guest,
 };
-use vouchsafe_enclave_sim::{SimulatedAttester, authority, simulated_measurement};
+use vouchsafe_enclave_sim::{ProcessorAttester, SimulatedAttester, authority, simulated_measurement};
 use vouchsafe_platform::{AttestError, Attester};
 use vouchsafe_simulator::amd::AmdAuthority;
 use vouchsafe_verifier::UnixSeconds;
@@ -44,6 +45,11 @@ struct Arguments {
 enum Command {
     /// Print what an enclave with these arguments will measure to, as JSON
     Measure(Simulated),
+    /// Print the digests of the models on a guest's disk, as JSON, computed from its folder
+    Disk {
+        /// The folder that the disk is made from
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +81,10 @@ struct ExpectedModel {
 }
 
 fn main() -> ExitCode {
+    if is_guest() {
+        eprintln!("vouchsafe-enclave-sim: SIMULATED: this evidence proves nothing about any machine");
+        run_guest(|_| Ok(Arc::new(ProcessorAttester::of_this_guest()) as Arc<dyn Attester>));
+    }
     match Arguments::parse() {
         Arguments { command: Some(Command::Measure(simulated)), .. } => match measure(&simulated) {
             Ok(expected) => {
@@ -86,6 +96,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Arguments { command: Some(Command::Disk { folder }), .. } => print_disk(&folder),
         Arguments { link: Some(link), authority: Some(authority), options, .. } => {
             eprintln!("vouchsafe-enclave-sim: SIMULATED: this evidence proves nothing about any machine");
             run(&link, &options, own_model(&options.models), |config| {

@@ -12,6 +12,7 @@ use vouchsafe_link::control::{BootId, EnclaveMessage, Health, Hello, HostMessage
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Error as LinkError, RawStream, dial};
 use vouchsafe_verifier::encoding::{Base64, from_base64};
 
+use crate::collateral::Collateral;
 use crate::metrics::{Metrics, Raised, set};
 use crate::outbox::ENVELOPE_BYTES_MAX;
 use crate::settle::{Item, Key, Kind, Report};
@@ -34,6 +35,7 @@ pub(crate) struct Control {
     metrics: Arc<Metrics>,
     jobs: mpsc::Sender<Job>,
     settling: Option<Settling>,
+    collateral: Option<Collateral>,
     /// Number of the connection.
     connection: u64,
     stored: mpsc::UnboundedReceiver<Ack>,
@@ -48,6 +50,8 @@ pub(crate) struct Signals {
     pub(crate) draining: watch::Receiver<bool>,
     /// Whether the enclave is to drain with them. One that this host did not start goes on without it.
     pub(crate) is_ours: bool,
+    /// Set once the enclave is to be told to end.
+    pub(crate) end: watch::Receiver<bool>,
     /// Set once no new connection is wanted after this one.
     pub(crate) last: watch::Receiver<bool>,
 }
@@ -99,6 +103,7 @@ impl Control {
             metrics,
             jobs,
             settling: None,
+            collateral: None,
             connection: 0,
             stored,
             signals,
@@ -116,6 +121,11 @@ impl Control {
     /// Joins the connection to the settling client.
     pub(crate) fn settle(&mut self, settling: Settling) {
         self.settling = Some(settling);
+    }
+
+    /// Has the enclave's evidence endorsed.
+    pub(crate) fn staple(&mut self, collateral: Collateral) {
+        self.collateral = Some(collateral);
     }
 
     /// Where it is written down why the enclave cannot go on, if it says so.
@@ -183,7 +193,11 @@ impl Control {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = None::<Instant>;
         let mut draining = self.signals.draining.clone();
+        let mut endorsements = self.collateral.as_ref().map(|collateral| collateral.endorsements.clone());
+        // Before it is ready, an enclave has nothing to be endorsed.
+        let mut is_ready = false;
         let mut is_told_to_drain = !self.signals.is_ours;
+        let (mut end, mut is_told_to_end) = (self.signals.end.clone(), false);
         loop {
             let jobs = self.jobs.clone();
             let settling = &mut self.settling;
@@ -215,7 +229,21 @@ impl Control {
                             asked = None;
                             self.note(&health);
                         }
-                        message => self.hear(message),
+                        EnclaveMessage::Evidence { json, .. } => {
+                            if let Some(collateral) = &self.collateral {
+                                // Without a fetching task the program is about to end.
+                                let _ = collateral.evidence.send(json);
+                            }
+                        }
+                        message => {
+                            let says_ready = matches!(message, EnclaveMessage::Ready { .. });
+                            self.hear(message);
+                            if let (true, Some(endorsements)) = (says_ready, &mut endorsements) {
+                                is_ready = true;
+                                endorsements.mark_changed();
+                                sender.send(&HostMessage::EvidenceRequest {}).await?;
+                            }
+                        }
                     }
                 }
                 Some((connection, message)) = to_enclave => {
@@ -230,6 +258,15 @@ impl Control {
                 () = forward::set(&mut draining), if !is_told_to_drain => {
                     is_told_to_drain = true;
                     sender.send(&HostMessage::Drain {}).await?;
+                }
+                json = newest(&mut endorsements), if is_ready => {
+                    if let Some(json) = json {
+                        sender.send(&HostMessage::Endorsements { json }).await?;
+                    }
+                }
+                () = forward::set(&mut end), if !is_told_to_end => {
+                    is_told_to_end = true;
+                    sender.send(&HostMessage::End {}).await?;
                 }
                 _ = tick.tick() => match asked {
                     Some(since) if since.elapsed() > HEALTH_MAX => return Err(silent()),
@@ -281,6 +318,16 @@ impl Control {
             self.events.tell(Event::Ready(boot.clone()));
         }
     }
+}
+
+/// Endorsements that the enclave was not sent yet. Cancel-safe.
+async fn newest(endorsements: &mut Option<watch::Receiver<Option<String>>>) -> Option<String> {
+    if let Some(endorsements) = endorsements
+        && endorsements.changed().await.is_ok()
+    {
+        return endorsements.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 const SOFTWARE: &str = concat!("vouchsafe-host ", env!("CARGO_PKG_VERSION"));

@@ -1,6 +1,7 @@
 //! What the host tells its operator and whoever started it, one line each.
 
 use core::fmt;
+use core::time::Duration;
 use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
@@ -49,6 +50,10 @@ pub enum Event {
         /// The log's word for the reason.
         code: String,
     },
+    /// Endorsements could not be renewed; it is tried again.
+    CollateralFailing(String),
+    /// Newer endorsements are there, and go to the enclave.
+    CollateralRenewed,
     /// A receipt is about to be later in the log than it promises.
     SettlementLate {
         /// The boot that signed it.
@@ -57,6 +62,13 @@ pub enum Event {
         seq: u64,
         /// Witness time by which it is promised.
         settle_by: u64,
+    },
+    /// The enclave ended by itself and is started again.
+    Restarting {
+        /// After this pause.
+        pause: Duration,
+        /// How it ended.
+        why: String,
     },
     /// The host was asked to stop and does.
     Stopping,
@@ -74,12 +86,15 @@ impl fmt::Display for Event {
             Self::StorageFailing(why) => write!(f, "storage-failing {why}"),
             Self::LogMissing => f.write_str("log-missing the enclave settles, and there is no --log"),
             Self::SettlingFailing(why) => write!(f, "settling-failing {why}"),
+            Self::CollateralFailing(why) => write!(f, "collateral-failing {why}"),
+            Self::CollateralRenewed => f.write_str("collateral-renewed"),
             Self::LogRefused { boot, number, code } => {
                 write!(f, "log-refused {code} boot={boot} number={number}")
             }
             Self::SettlementLate { boot, seq, settle_by } => {
                 write!(f, "settlement-late boot={boot} seq={seq} settle_by={settle_by}")
             }
+            Self::Restarting { pause, why } => write!(f, "restarting pause_s={} {why}", pause.as_secs()),
             Self::Stopping => f.write_str("stopping"),
         }
     }

@@ -7,6 +7,7 @@
 //! - `forward` copies sessions between TCP clients and the enclave's session port;
 //! - `control` holds the control connection: readiness, health, receipts;
 //! - `outbox` and `storing` store receipts durably before they are acknowledged;
+//! - `collateral` fetches what vouches for the enclave's processor;
 //! - `settle` carries receipts and records to a log, and its proofs to the enclave;
 //! - `enclave` starts and stops the enclave where this host is asked to;
 //! - `metrics` counts, for Prometheus.
@@ -22,6 +23,7 @@
     )
 )]
 
+mod collateral;
 mod control;
 mod enclave;
 mod error;
@@ -33,7 +35,11 @@ mod run;
 mod settle;
 mod storing;
 
-pub use enclave::{EnclaveSource, ProcessEnclave, tie_to_parent_and_exec};
+pub use collateral::CollateralConfig;
+pub use enclave::{
+    EnclaveSource, GuestEnclave, Machine, ProcessEnclave, SimulatedMachine, print_guest,
+    tie_to_parent_and_exec,
+};
 pub use error::Error;
 pub use event::{Event, Events};
 pub(crate) use outbox::{FileOutbox, Outbox, Stored};

@@ -12,10 +12,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use vouchsafe_host::{Config, EnclaveSource, Error, Events, Limits, LogUrl, ProcessEnclave};
+use vouchsafe_host::{Config, Error, Events, Limits, LogUrl, print_guest};
 use vouchsafe_link::Endpoint;
+
+mod backend;
+
+use backend::{Backend, CollateralArguments, GuestArguments};
 
 /// The untrusted host: forwards ciphertext, starts the enclave, keeps its receipts.
 #[derive(Parser)]
@@ -45,17 +49,22 @@ enum Command {
 #[derive(Args)]
 struct Run {
     /// How to start the enclave.
-    #[arg(
-        long,
-        value_enum,
-        required_unless_present = "connect",
-        conflicts_with = "connect",
-        requires = "enclave"
-    )]
+    #[arg(long, value_enum, required_unless_present = "connect", conflicts_with = "connect")]
     backend: Option<Backend>,
-    /// The enclave program to start. It is given `--link unix:PATH` and then the arguments after `--`.
-    #[arg(long, value_name = "PROGRAM", requires = "backend")]
+    /// The enclave program to start (backend process). It is given `--link unix:PATH` and then the
+    /// arguments after `--`.
+    #[arg(long, value_name = "PROGRAM", requires = "backend", required_if_eq("backend", "process"))]
     enclave: Option<PathBuf>,
+    #[command(flatten)]
+    guest: GuestArguments,
+    #[command(flatten)]
+    collateral: CollateralArguments,
+    /// Start an enclave that ends by itself again, after a pause that grows from one second to sixty.
+    #[arg(long, requires = "backend")]
+    restart: bool,
+    /// Print the commands that would start the guest, and do nothing.
+    #[arg(long, requires = "backend")]
+    print: bool,
     /// An enclave that runs already: unix:PATH, tcp:ADDR:PORT or vsock:CID.
     #[arg(long, value_name = "ENDPOINT")]
     connect: Option<Endpoint>,
@@ -85,12 +94,6 @@ struct Run {
     arguments: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Backend {
-    /// A process on this machine, joined by a Unix socket.
-    Process,
-}
-
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Tied { parent, program, arguments } => {
@@ -99,6 +102,13 @@ fn main() -> ExitCode {
             eprintln!("cannot start {}: {error}", shown.display());
             ExitCode::from(127)
         }
+        Command::Run(arguments) if arguments.print => match print(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("vouchsafe-host: {error} ({})", error.code());
+                ExitCode::from(error.exit_code())
+            }
+        },
         Command::Run(arguments) => match start(*arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -107,6 +117,18 @@ fn main() -> ExitCode {
             }
         },
     }
+}
+
+fn print(run: &Run) -> Result<(), Error> {
+    let guest = run.backend.and_then(|backend| run.guest.guest(backend));
+    let Some(guest) = guest else {
+        let arguments: Vec<_> = run.arguments.iter().map(|word| word.to_string_lossy()).collect();
+        let program = run.enclave.clone().unwrap_or_default();
+        println!("{} --link unix:PATH {}", program.display(), arguments.join(" "));
+        return Ok(());
+    };
+    print_guest(&guest, &run.state)?.iter().for_each(|line| println!("{line}"));
+    Ok(())
 }
 
 // One thread: copying ciphertext is cheap, and the kernel ties the enclave to the thread that
@@ -142,21 +164,23 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
 
 impl From<Run> for Config {
     fn from(run: Run) -> Self {
-        let enclave = match (run.connect, run.backend, run.enclave) {
-            (Some(endpoint), _, _) => EnclaveSource::Connect(endpoint),
-            (None, Some(Backend::Process) | None, program) => EnclaveSource::Process(ProcessEnclave {
-                // clap requires one of the two.
-                program: program.unwrap_or_default(),
-                arguments: run.arguments,
-                tied_by: std::env::current_exe().ok(),
-            }),
-        };
+        let enclave = backend::source(run.connect, run.backend, run.enclave, run.arguments, &run.guest);
+        let state = run.state.clone();
         let limits = Limits {
             connections_max: run.connections_max,
             idle: Duration::from_secs(run.idle_max),
             drain: Duration::from_secs(run.drain_max),
             ..Limits::default()
         };
-        Self { listen: run.listen, enclave, state: run.state, metrics: run.metrics, log: run.log, limits }
+        Self {
+            listen: run.listen,
+            enclave,
+            state: run.state,
+            metrics: run.metrics,
+            log: run.log,
+            collateral: run.collateral.config(run.backend, &state),
+            restarts: run.restart,
+            limits,
+        }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::collateral::{self, Collateral, CollateralConfig};
 use crate::control::{Control, Settling, Signals};
 use crate::enclave::Enclave;
 use crate::metrics::{self, Metrics};
@@ -38,6 +39,10 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The log that receipts settle into, if they do.
     pub log: Option<LogUrl>,
+    /// Where endorsements come from, if they are fetched.
+    pub collateral: Option<CollateralConfig>,
+    /// Whether an enclave that ends by itself is started again, after a pause that grows.
+    pub restarts: bool,
     /// Limits on sessions.
     pub limits: Limits,
 }
@@ -86,13 +91,14 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         }
         None => None,
     };
-    let mut enclave = Enclave::start(&config.enclave, &config.state, &events)?;
+    let mut enclave = Enclave::start(config.enclave, &config.state, config.restarts, &events)?;
     let endpoint = enclave.endpoint().clone();
     let (drain, draining) = watch::channel(false);
     let (last, is_last) = watch::channel(false);
     let is_ours = enclave.is_ours();
-    let signals = Signals { draining: draining.clone(), is_ours, last: is_last };
-    let (control, storing, _settling) = match opened {
+    let (end, is_to_end) = watch::channel(false);
+    let signals = Signals { draining: draining.clone(), is_ours, end: is_to_end, last: is_last };
+    let (mut control, storing, _settling) = match opened {
         Opened::Unpublished(outbox) => {
             let (control, storing) =
                 Control::new(endpoint.clone(), outbox, events.clone(), Arc::clone(&metrics), signals);
@@ -113,6 +119,12 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         }
     };
     let failure = control.failure();
+    let _fetching = config.collateral.map(|collateral| {
+        let (evidence, named) = mpsc::unbounded_channel();
+        let (found, endorsements) = watch::channel(None);
+        control.staple(Collateral { evidence, endorsements });
+        AbortOnDrop(tokio::spawn(collateral::run(collateral, named, found, events.clone())))
+    });
 
     let mut result = {
         let mut control = pin!(control.run());
@@ -138,6 +150,7 @@ pub async fn run(config: Config, events: Events, stop: impl Future<Output = ()>)
         // An enclave that is stopped hands over its last receipts first, and one that ended may have
         // left some unread: the control connection outlives both.
         last.send_replace(true);
+        end.send_replace(enclave.is_told_to_end());
         if is_ours && !control_ended {
             let rest = async {
                 enclave.stop(stop_max).await;

@@ -88,6 +88,13 @@ pub enum EnclaveMessage {
     },
     /// Answer to [`HostMessage::HealthRequest`].
     Health(Health),
+    /// Answer to [`HostMessage::EvidenceRequest`] of an enclave that has booted.
+    Evidence {
+        /// The boot that it is about.
+        boot: BootId,
+        /// The evidence's JSON text, without an event log.
+        json: String,
+    },
     /// The enclave cannot go on and will end, for this reason.
     Failed {
         /// A stable word.
@@ -113,6 +120,8 @@ pub enum HostMessage {
     },
     /// Asks for [`EnclaveMessage::Health`].
     HealthRequest {},
+    /// Asks for [`EnclaveMessage::Evidence`], to know whose endorsements to fetch.
+    EvidenceRequest {},
     /// Endorsements to staple to evidence from now on, replacing those before.
     Endorsements {
         /// Their JSON text.
@@ -141,6 +150,9 @@ pub enum HostMessage {
     },
     /// Serve the sessions there are, accept no further requests.
     Drain {},
+    /// End in order: drain, sign the last word, and stop. For a guest, where no signal reaches the
+    /// program.
+    End {},
 }
 
 /// The first message of each side.

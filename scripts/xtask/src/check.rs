@@ -6,7 +6,7 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::{demo, fuzz, setup, tidy, tools, web};
+use crate::{demo, fuzz, image, setup, tidy, tools, web};
 
 /// The version of cargo-deny that checks licences, sources and advisories.
 const CARGO_DENY: &str = "0.20.2";
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order of what fails fastest. Tests come last and print their own summary.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", format),
     ("tidy", tidy::run),
     ("clippy", clippy),
@@ -31,6 +31,7 @@ const STEPS: [Step; 10] = [
     ("programs", programs),
     ("deny", deny),
     ("fuzz", fuzz::check),
+    ("image", image::check),
     ("web", web::check),
     ("tests", tests),
 ];
@@ -103,7 +104,14 @@ fn wasm() -> Result<()> {
 
 fn programs() -> Result<()> {
     let mut packages = demo::PROGRAMS.to_vec();
-    packages.extend(["vouchsafe-enclave", "vouchsafe-measure", "vouchsafe-monitor", "vouchsafe-policy"]);
+    packages.extend([
+        "vouchsafe-enclave",
+        "vouchsafe-image",
+        "vouchsafe-measure",
+        "vouchsafe-monitor",
+        "vouchsafe-policy",
+        "vouchsafe-processor",
+    ]);
     tools::build_programs(&packages)
 }
 

@@ -1,20 +1,14 @@
 //! Debian's firmware images for the tests of `vouchsafe measure`, fetched by pinned digest.
 //!
-//! They are somebody else's builds, so they are downloaded to `target/ovmf/`, never committed. Debian's
-//! mirrors drop a package of the unstable suite when the next one comes; its archive of snapshots keeps
-//! all of them. What cannot be fetched is reported, and left to the tests that need it.
+//! They are somebody else's builds, so they are downloaded to `target/ovmf/`, never committed. What cannot
+//! be fetched is reported, and left to the tests that need it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::tools;
-
-const MIRROR: &str = "http://deb.debian.org/debian";
-/// The archive as it was on a day when every package below was in it.
-const SNAPSHOT: &str = "https://snapshot.debian.org/archive/debian/20261121T000000Z";
+use crate::{debian, tools};
 
 /// A Debian package and the one file of it that is wanted, both by SHA-256.
 struct Package {
@@ -63,7 +57,7 @@ impl Package {
     fn prepare(&self, folder: &Path) -> Result<()> {
         let name = Path::new(self.file).file_name().context("a file has a name")?;
         let wanted = folder.join(name);
-        if wanted.is_file() && has_sha256(&wanted, self.file_sha256)? {
+        if wanted.is_file() && debian::has_sha256(&wanted, self.file_sha256)? {
             return Ok(());
         }
         let unpacked = folder.join("unpacked");
@@ -72,10 +66,10 @@ impl Package {
         }
         fs::create_dir_all(&unpacked)?;
         let package = folder.join("package.deb");
-        self.download(&package)?;
-        tools::output(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&unpacked))?;
+        debian::download(self.path, self.sha256, &package)?;
+        debian::unpack(&package, &unpacked)?;
         let file = unpacked.join(self.file);
-        if !has_sha256(&file, self.file_sha256)? {
+        if !debian::has_sha256(&file, self.file_sha256)? {
             bail!("{} in the package is not the pinned one", self.file);
         }
         fs::rename(&file, &wanted)?;
@@ -83,34 +77,4 @@ impl Package {
         fs::remove_dir_all(&unpacked)?;
         Ok(())
     }
-
-    /// Fetches the package from the first place that has the pinned bytes.
-    fn download(&self, to: &Path) -> Result<()> {
-        let mut faults = Vec::new();
-        for base in [MIRROR, SNAPSHOT] {
-            let url = format!("{base}/{}", self.path);
-            let mut curl = Command::new("curl");
-            curl.args([
-                "--fail",
-                "--silent",
-                "--show-error",
-                "--location",
-                "--retry",
-                "2",
-                "--max-time",
-                "120",
-            ]);
-            match tools::output(curl.arg("--output").arg(to).arg(&url)) {
-                Ok(_) if has_sha256(to, self.sha256)? => return Ok(()),
-                Ok(_) => faults.push(format!("{url} is not the pinned package")),
-                Err(error) => faults.push(format!("{error:#}")),
-            }
-        }
-        bail!("{}", faults.join("; "))
-    }
-}
-
-fn has_sha256(file: &Path, expected: &str) -> Result<bool> {
-    let printed = tools::output(Command::new("sha256sum").arg("--binary").arg(file))?;
-    Ok(String::from_utf8_lossy(&printed).split_whitespace().next() == Some(expected))
 }

@@ -6,9 +6,11 @@
 mod bench;
 mod browser;
 mod check;
+mod debian;
 mod demo;
 mod firmware;
 mod fuzz;
+mod image;
 mod setup;
 mod tidy;
 mod tools;
@@ -39,6 +41,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Build the verifier for browsers and Node: an npm package and one page, under `target/web`.
     Web(web::Arguments),
+    /// Build the confidential VM's image: kernel, initial RAM disk, model disk, expected measurements.
+    Image(image::Arguments),
     /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
     Bench,
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Web(arguments) => web::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
         Command::Bench => bench::run(),
     };
     match result {

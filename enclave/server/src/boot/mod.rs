@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use vouchsafe_platform::Attester;
 use vouchsafe_receipt::{AttestedStatement, BootKeys, BootStatement, EngineIdentity, report_data};
-use vouchsafe_verifier::Endorsements;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Base64, Hex};
+use vouchsafe_verifier::{Endorsements, Evidence};
 
 pub(crate) use epoch::{Epoch, Epochs};
 pub(crate) use tls_key::TlsKey;
@@ -61,6 +61,16 @@ impl Boot {
             endorsements: attestation.endorsements,
             engine_digest: engine.digest(&Ring),
         })
+    }
+
+    /// The evidence as JSON, without an event log: what endorsements are about.
+    pub(crate) fn evidence_json(&self) -> String {
+        let mut evidence = self.attested.evidence.clone();
+        if let Evidence::Tdx { event_log, .. } = &mut evidence {
+            *event_log = None;
+        }
+        // Base64 and names only: serialisation has no failing case.
+        serde_json::to_string(&evidence).unwrap_or_default()
     }
 }
 

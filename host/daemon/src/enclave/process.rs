@@ -1,23 +1,19 @@
 //! An enclave that is a process on this machine.
 //!
 //! It gets a Unix socket in a folder that only this user can enter, named to it by the arguments
-//! `--link unix:PATH` before its own. The folder is in the state folder, so that the next host removes
-//! what a killed one left, or a temporary one where that path is too long for a socket. It is in a process group of its own, so that a Ctrl-C at the
+//! `--link unix:PATH` before its own. It is in a process group of its own, so that a Ctrl-C at the
 //! terminal reaches the host alone, which then stops it in order.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -26,10 +22,8 @@ use vouchsafe_link::Endpoint;
 
 use crate::Error;
 
-const FOLDER_NAME: &str = "link";
-const SOCKET_NAME: &str = "link.sock";
-/// Longest path of a Unix socket that every platform takes: 104 bytes on some, with the final zero.
-const SOCKET_PATH_BYTES_MAX: usize = 103;
+pub(super) const FOLDER_NAME: &str = "link";
+pub(super) const SOCKET_NAME: &str = "link.sock";
 /// How long to wait for the rest of what an ended enclave wrote.
 const OUTPUT_MAX: Duration = Duration::from_millis(500);
 /// Lines of its output that are kept.
@@ -53,18 +47,18 @@ pub struct ProcessEnclave {
 pub(crate) struct Process {
     child: Child,
     pid: u32,
-    endpoint: Endpoint,
     output: Arc<Mutex<VecDeque<String>>>,
     readers: Vec<JoinHandle<()>>,
-    _folder: LinkFolder,
 }
 
 impl Process {
-    /// Starts it. `state` is a folder of which this host has exclusive use.
-    pub(crate) fn start(config: &ProcessEnclave, state: &Path) -> Result<Self, Error> {
+    /// Starts it, to listen in `folder`.
+    pub(crate) fn start(config: &ProcessEnclave, folder: &Path) -> Result<Self, Error> {
         let failed = |message: String| Error::EnclaveStart { program: config.program.clone(), message };
-        let folder = LinkFolder::make(state).map_err(|error| failed(error.to_string()))?;
-        let endpoint = Endpoint::Unix(folder.path().join(SOCKET_NAME));
+        let socket = folder.join(SOCKET_NAME);
+        // One that was killed leaves its socket behind, and the next one makes its own.
+        let _ = fs::remove_file(&socket);
+        let endpoint = Endpoint::Unix(socket);
         let mut child = command(config)
             .arg("--link")
             .arg(endpoint.to_string())
@@ -83,15 +77,11 @@ impl Process {
             child.stderr.take().map(|err| tokio::spawn(pass_on(err, Arc::clone(&output)))),
         ];
         let readers = readers.into_iter().flatten().collect();
-        Ok(Self { child, pid, endpoint, output, readers, _folder: folder })
+        Ok(Self { child, pid, output, readers })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
-    }
-
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
     }
 
     pub(crate) async fn ended(&mut self) -> Error {
@@ -133,44 +123,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
-    }
-}
-
-/// The folder of the socket; removed when dropped.
-enum LinkFolder {
-    InState(PathBuf),
-    Temporary(TempDir),
-}
-
-impl LinkFolder {
-    fn make(state: &Path) -> io::Result<Self> {
-        let folder = std::path::absolute(state)?.join(FOLDER_NAME);
-        if folder.join(SOCKET_NAME).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            let private = Permissions::from_mode(0o700);
-            let made = tempfile::Builder::new().prefix("vouchsafe-").permissions(private).tempdir()?;
-            return Ok(Self::Temporary(made));
-        }
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self::InState(folder))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::InState(path) => path,
-            Self::Temporary(folder) => folder.path(),
-        }
-    }
-}
-
-impl Drop for LinkFolder {
-    fn drop(&mut self) {
-        if let Self::InState(path) = self {
-            // What cannot be removed now is removed by the next host.
-            let _ = fs::remove_dir_all(path);
-        }
     }
 }
 

@@ -53,6 +53,8 @@ impl Host {
             state: folder.path().to_path_buf(),
             metrics: Some("127.0.0.1:0".parse().unwrap()),
             log,
+            collateral: None,
+            restarts: false,
             limits,
         };
         let task = tokio::spawn(vouchsafe_host::run(config, events, async {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 23] = [
+const ALLOWED: [(&str, &[&str]); 28] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -45,11 +45,13 @@ const ALLOWED: [(&str, &[&str]); 23] = [
         ],
     ),
     ("vouchsafe-platform", &["vouchsafe-verifier"]),
+    ("vouchsafe-init", &[]),
     ("vouchsafe-engine", &[]),
     (
         "vouchsafe-enclave",
         &[
             "vouchsafe-platform",
+            "vouchsafe-init",
             "vouchsafe-engine",
             "vouchsafe-receipt",
             "vouchsafe-translog",
@@ -72,8 +74,20 @@ const ALLOWED: [(&str, &[&str]); 23] = [
         &["vouchsafe-engine", "vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"],
     ),
     ("vouchsafe-link", &[]),
-    ("vouchsafe-host", &["vouchsafe-link", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"]),
+    (
+        "vouchsafe-host",
+        &[
+            "vouchsafe-link",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+            "vouchsafe-collateral",
+        ],
+    ),
+    ("vouchsafe-collateral", &["vouchsafe-verifier"]),
     ("vouchsafe-log", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"]),
+    ("vouchsafe-processor", &["vouchsafe-measure", "vouchsafe-simulator", "vouchsafe-verifier"]),
+    ("vouchsafe-image", &["vouchsafe-measure", "vouchsafe-receipt", "vouchsafe-verifier"]),
     (
         "vouchsafe-up",
         &[
@@ -85,6 +99,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
         ],
     ),
     ("vouchsafe-e2e", &[]),
+    ("vouchsafe-soak", &["vouchsafe-init", "vouchsafe-link"]),
     ("vouchsafe-adversary", &["vouchsafe-link", "vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt"]),
 ];
 

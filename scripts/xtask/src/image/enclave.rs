@@ -1,0 +1,57 @@
+//! The static enclave program, without a trace of where it was built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::tools;
+
+const TARGET: &str = "x86_64-unknown-linux-musl";
+/// Compilers for the few C files of `ring`, the preferred one first. They include no header of a C
+/// library, so that Debian's ordinary compiler serves where there is no package `musl-tools`.
+const C_COMPILERS: [&str; 2] = ["musl-gcc", "gcc"];
+
+/// Builds a program of `package` from the source at `root` into `build`, and gives its file.
+pub(super) fn build(root: &Path, build: &Path, package: &str, program: &str) -> Result<PathBuf> {
+    add_target()?;
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    let c_compiler = C_COMPILERS.into_iter().find(is_there).context("there is no C compiler: gcc")?;
+    let mut command = tools::cargo(["build", "--release", "--locked", "--target", TARGET]);
+    command.current_dir(root).args(["--package", package, "--bin", program]).arg("--target-dir").arg(build);
+    command.env("CC_x86_64_unknown_linux_musl", c_compiler);
+    // Later prefixes win, and the build folder may be inside the source's.
+    let places = [(root, "/vouchsafe"), (&cargo_home()?, "/cargo"), (build, "/target")];
+    let flags = places.map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()));
+    // Flags of this user's own would end up in the program.
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
+    tools::succeed(&mut command)?;
+    Ok(build.join(TARGET).join("release").join(program))
+}
+
+/// What the compiler says that it is: the program depends on it.
+pub(super) fn compiler() -> Result<String> {
+    let printed = tools::output(Command::new(rustc()).arg("--version"))?;
+    Ok(String::from_utf8_lossy(&printed).trim().to_owned())
+}
+
+fn add_target() -> Result<()> {
+    let printed = tools::output(Command::new(rustc()).args(["--print", "sysroot"]))?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&printed).trim());
+    if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+        return Ok(());
+    }
+    tools::succeed(Command::new("rustup").args(["target", "add", TARGET]))
+}
+
+fn rustc() -> std::ffi::OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .context("neither CARGO_HOME nor HOME is set")
+}
