@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     only: Vec<String>,
 }
 
+/// Run only when named: what they build takes longer than a check may, cold.
+const ON_REQUEST: [&str; 1] = ["image"];
+
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order of what fails fastest. Tests come last and print their own summary.
@@ -43,7 +46,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             anyhow::bail!("no step is called {name:?}; there are {}", known.join(", "));
         }
     }
-    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let chosen = |name: &str| match arguments.only[..] {
+        [] => !ON_REQUEST.contains(&name),
+        _ => arguments.only.iter().any(|only| only == name),
+    };
+    for (name, _) in STEPS.into_iter().filter(|(name, _)| arguments.only.is_empty() && !chosen(name)) {
+        anstream::eprintln!("NOT RUN: {name} (`cargo xtask check {name}` runs it)");
+    }
     for (name, step) in STEPS.into_iter().filter(|(name, _)| chosen(name)) {
         let heading = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
         anstream::eprintln!("{heading}== {name}{heading:#}");
