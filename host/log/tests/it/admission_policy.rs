@@ -114,7 +114,7 @@ fn every_rule_about_boots_keeps_one_out() {
     let other_key = KEY.replace("2026", "2027");
     let other_witness = KEY.replace("log.example", "witness.example").replace("+Aa", "+BK");
     let cases: [(&str, Value, &str); 10] = [
-        ("/measurements", measures([0x4e; 48]), "measurement_mismatch"),
+        ("/measurements", measures([0x4e; 48]), "tdx_register_mismatch"),
         ("/platform/accepted", json!({"require": ["sev-snp"]}), "platform_not_accepted"),
         ("/platform/tdx/mrowner", json!({"require": ["11".repeat(48)]}), "tdx_mrowner_mismatch"),
         ("/operator/identities", json!({"require": ["Somebody Else"]}), "operator_mismatch"),
