@@ -10,11 +10,19 @@ use crate::{Started, ask};
 /// What has not settled by then counts as unsettled, with this as its gap.
 const SETTLED_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Pauses are below this: twice the interval at which the log sequences.
+const PAUSE_MILLIS: u64 = 500;
+/// Its multiples spread evenly: the golden section of [`PAUSE_MILLIS`].
+const GOLDEN: u64 = 309;
+
 pub(crate) async fn run(started: Started, count: u32) -> Result<()> {
     let session = ask::attest(started.running.address, &started.policy).await?;
     let model = &started.expected.models.first().context("no model is served")?.name;
     let (mut gaps, mut unsettled) = (Vec::new(), 0_u32);
-    for _ in 0..count {
+    for number in 0..u64::from(count) {
+        // A proof comes when the log has just sequenced a batch: asked at once, every question would wait
+        // for a whole interval. Pauses spread evenly over two intervals ask at any time of it.
+        tokio::time::sleep(Duration::from_millis(number.wrapping_mul(GOLDEN) % PAUSE_MILLIS)).await;
         let asked = ask::stream(&session, model, "What is a receipt?", |_| {}).await?;
         let token = asked.token.as_deref().context("the answer came without a token")?;
         let answered = Instant::now();
@@ -33,7 +41,7 @@ pub(crate) async fn run(started: Started, count: u32) -> Result<()> {
         "  {WARN}One machine: enclave (simulated), host, log and three witnesses share it.{WARN:#}"
     );
     anstream::println!(
-        "  Measured by the client's own clock, which looks every {} ms.",
+        "  Measured by the client's own clock, which looks every {} ms; questions come at any time.",
         ask::LOOK.as_millis()
     );
     show::row("answers", &format!("{count}, unsettled {unsettled}"));

@@ -3,8 +3,10 @@
 //! The queue on disk is the only durable copy outside the enclave, so a leaf stays there until the
 //! enclave has verified its inclusion, or, where the boot that signed it is gone, until the log has
 //! answered with its place. Everything is submitted again as often as it takes: the log answers a leaf
-//! that it has with the place it has. One submission is under way at a time, and one message to the
-//! enclave.
+//! that it has with the place it has.
+//!
+//! A log answers a submission when its batch is public, so several are under way at once: a receipt does
+//! not wait for the answer to the one before it. One message to the enclave is under way at a time.
 
 mod hand_over;
 mod http;
@@ -30,6 +32,7 @@ pub use http::{LogUrl, LogUrlError};
 pub(crate) use item::{Item, Key, Kind};
 pub(crate) use queue::Queue;
 pub(crate) use store::SettlingOutbox;
+use submit::Submissions;
 use tree::Tree;
 
 use crate::metrics::{Metrics, add, set};
@@ -77,6 +80,8 @@ struct Waiting {
     is_alarmed: bool,
     /// Not submitted before.
     retry_at: Instant,
+    /// In a submission that has not been answered.
+    is_submitted: bool,
     place: Option<Place>,
 }
 
@@ -96,6 +101,7 @@ pub(crate) struct Client {
     events: Events,
     metrics: Arc<Metrics>,
     waiting: BTreeMap<Key, Waiting>,
+    submissions: Submissions,
     enclave: Option<(BootId, u64)>,
     connection: u64,
     tree: Option<Tree>,
@@ -116,6 +122,7 @@ impl Client {
             events,
             metrics,
             waiting: BTreeMap::new(),
+            submissions: Submissions::default(),
             enclave: None,
             connection: 0,
             tree: None,
@@ -142,12 +149,7 @@ impl Client {
                 }
                 Ok(false) => self.next_due(),
                 Err(why) => {
-                    add(&self.metrics.settle_failures, 1);
-                    self.events.tell(Event::SettlingFailing(why));
-                    let wake = after(self.pause);
-                    self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
-                    // New leaves would only meet the same failure sooner.
-                    sleep_until(wake).await;
+                    self.falter(why).await;
                     continue;
                 }
             };
@@ -160,15 +162,42 @@ impl Client {
                     Some(report) => self.hear(report),
                     None => return,
                 },
+                Some(ended) = self.submissions.ended() => {
+                    if let Err(why) = self.conclude(ended) {
+                        self.falter(why).await;
+                    }
+                }
                 () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Tells of a failure and waits: new leaves would only meet the same sooner.
+    async fn falter(&mut self, why: Failure) {
+        add(&self.metrics.settle_failures, 1);
+        self.events.tell(Event::SettlingFailing(why));
+        sleep_until(after(self.pause)).await;
+        self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
+        // What failed meanwhile failed beside it, not after it: one pause is for all.
+        while let Some(ended) = self.submissions.try_ended() {
+            if self.conclude(ended).is_err() {
+                add(&self.metrics.settle_failures, 1);
             }
         }
     }
 
     fn take(&mut self, item: Item) {
         let (hash, settle_by, now) = (item.hash(), item.settle_by(), Instant::now());
-        let waiting =
-            Waiting { hash, since: now, settle_by, is_alarmed: false, retry_at: now, place: None, item };
+        let waiting = Waiting {
+            hash,
+            since: now,
+            settle_by,
+            is_alarmed: false,
+            retry_at: now,
+            is_submitted: false,
+            place: None,
+            item,
+        };
         let key = waiting.item.key.clone();
         if let Entry::Vacant(entry) = self.waiting.entry(key) {
             self.metrics.gap_witnessed.begin();
@@ -212,13 +241,18 @@ impl Client {
     /// When there may be something to do without being told.
     fn next_due(&self) -> Instant {
         let poll = self.polled.checked_add(POLL).unwrap_or(self.polled);
-        let unplaced = self.waiting.values().filter(|waiting| waiting.place.is_none());
-        unplaced.map(|waiting| waiting.retry_at).min().map_or(poll, |retry| retry.min(poll))
+        // When a submission ends, that is told.
+        let Some(free) = self.may_submit_at(Instant::now()) else { return poll };
+        let due = self.waiting.values().filter(|waiting| waiting.place.is_none() && !waiting.is_submitted);
+        due.map(|waiting| waiting.retry_at.max(free)).min().map_or(poll, |due| due.min(poll))
     }
 
     /// Does one thing, if there is one to do.
     async fn step(&mut self) -> Result<bool, Failure> {
-        if self.submit().await? {
+        while let Some(ended) = self.submissions.try_ended() {
+            self.conclude(ended)?;
+        }
+        if self.submit()? {
             return Ok(true);
         }
         self.forget_other_boots().await;

@@ -1,13 +1,18 @@
 //! Leaves on their way to the log, and the places that it answers with.
 
+use core::time::Duration;
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use vouchsafe_translog::{Hash, tile};
 use vouchsafe_verifier::encoding::{Base64, Hex};
 
+use super::http::LogClient;
 use super::tree::Tree;
-use super::{Client, Failure, Key, PAUSE_MAX, Place, Waiting, after};
+use super::{Client, Failure, Key, Kind, PAUSE_MAX, Place, Waiting, after};
 use crate::Event;
 use crate::metrics::add;
 
@@ -15,6 +20,10 @@ use crate::metrics::add;
 const ADD_BYTES_MAX: usize = 1 << 20;
 /// Most leaves of one submission.
 const ADD_LEAVES_MAX: usize = 1024;
+/// Most submissions that are under way at once.
+const SUBMISSIONS_MAX: usize = 16;
+/// From the start of one submission to that of the next: what comes meanwhile goes together.
+const SPREAD: Duration = Duration::from_millis(20);
 
 #[derive(Deserialize)]
 struct Answer {
@@ -41,13 +50,77 @@ enum Role {
     Endorsements,
 }
 
+/// The submissions that are under way.
+#[derive(Default)]
+pub(super) struct Submissions {
+    tasks: JoinSet<Result<Answer, Failure>>,
+    leaves: HashMap<Id, Vec<(Key, Role)>>,
+    started: Option<Instant>,
+}
+
+/// What came of a submission.
+pub(super) struct Ended {
+    leaves: Vec<(Key, Role)>,
+    answer: Result<Answer, Failure>,
+}
+
+impl Submissions {
+    /// The next one that ends; `None` where none is under way.
+    pub(super) async fn ended(&mut self) -> Option<Ended> {
+        let ended = self.tasks.join_next_with_id().await?;
+        Some(self.take(ended))
+    }
+
+    /// One that has ended.
+    pub(super) fn try_ended(&mut self) -> Option<Ended> {
+        let ended = self.tasks.try_join_next_with_id()?;
+        Some(self.take(ended))
+    }
+
+    fn take(&mut self, ended: Result<(Id, Result<Answer, Failure>), JoinError>) -> Ended {
+        let (id, answer) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err(format!("add: {error}"))),
+        };
+        Ended { leaves: self.leaves.remove(&id).unwrap_or_default(), answer }
+    }
+
+    fn start(&mut self, log: LogClient, leaves: Vec<(Key, Role)>, blobs: Vec<Bytes>, body: Bytes) {
+        let task = self.tasks.spawn(async move {
+            for blob in blobs {
+                log.post("blob", blob).await.map_err(|error| format!("blob: {error}"))?;
+            }
+            let answer = log.post("add", body).await.map_err(|error| format!("add: {error}"))?;
+            serde_json::from_slice(&answer).map_err(|error| format!("add: {error}"))
+        });
+        self.leaves.insert(task.id(), leaves);
+        self.started = Some(Instant::now());
+    }
+}
+
 impl Client {
+    /// From when on something may be submitted; `None` where a submission has to end first: there are
+    /// enough, or one holds a boot's record, without which the log takes nothing of that boot.
+    pub(super) fn may_submit_at(&self, now: Instant) -> Option<Instant> {
+        let mut under_way = self.submissions.leaves.values().flatten();
+        let is_full = self.submissions.tasks.len() >= SUBMISSIONS_MAX;
+        if is_full || under_way.any(|(key, _)| key.kind == Kind::Record) {
+            return None;
+        }
+        let next = |started: Instant| started.checked_add(SPREAD).unwrap_or(started);
+        Some(self.submissions.started.map_or(now, next))
+    }
+
     /// Submits what has no place yet.
-    pub(super) async fn submit(&mut self) -> Result<bool, Failure> {
+    pub(super) fn submit(&mut self) -> Result<bool, Failure> {
         let now = Instant::now();
-        let due = |waiting: &&Waiting| waiting.place.is_none() && waiting.retry_at <= now;
+        if self.may_submit_at(now).is_none_or(|at| at > now) {
+            return Ok(false);
+        }
+        let due =
+            |waiting: &Waiting| waiting.place.is_none() && !waiting.is_submitted && waiting.retry_at <= now;
         let (mut body, mut keys, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
-        for waiting in self.waiting.values().filter(due).take(ADD_LEAVES_MAX) {
+        for waiting in self.waiting.values().filter(|waiting| due(waiting)).take(ADD_LEAVES_MAX) {
             let leaf = &waiting.item.leaf.0;
             if !body.is_empty() && body.len().saturating_add(leaf.len()).saturating_add(2) > ADD_BYTES_MAX {
                 break;
@@ -63,11 +136,24 @@ impl Client {
         if keys.is_empty() {
             return Ok(false);
         }
-        for blob in blobs {
-            self.log.post("blob", blob).await.map_err(|error| format!("blob: {error}"))?;
+        for (key, _) in &keys {
+            if let Some(waiting) = self.waiting.get_mut(key) {
+                waiting.is_submitted = true;
+            }
         }
-        let answer = self.log.post("add", body.into()).await.map_err(|error| format!("add: {error}"))?;
-        let answer: Answer = serde_json::from_slice(&answer).map_err(|error| format!("add: {error}"))?;
+        self.submissions.start(self.log.clone(), keys, blobs, body.into());
+        Ok(true)
+    }
+
+    /// Takes what came of a submission.
+    pub(super) fn conclude(&mut self, ended: Ended) -> Result<(), Failure> {
+        let Ended { leaves: keys, answer } = ended;
+        for (key, _) in &keys {
+            if let Some(waiting) = self.waiting.get_mut(key) {
+                waiting.is_submitted = false;
+            }
+        }
+        let answer = answer?;
         if answer.leaves.len() != keys.len() {
             return Err(format!("add: {} answers to {} leaves", answer.leaves.len(), keys.len()));
         }
@@ -81,7 +167,7 @@ impl Client {
                 Role::Endorsements => {}
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn place(&mut self, key: &Key, leaf: LeafAnswer, size: u64) -> Result<(), Failure> {

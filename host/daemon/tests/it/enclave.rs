@@ -64,7 +64,7 @@ impl Host {
     }
 
     /// The first event for which `pick` gives something; those before it are passed over.
-    pub(crate) async fn event<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) async fn event<T>(&mut self, what: &str, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
         let find = async {
             loop {
                 let event = self.events.recv().await.expect("the host goes on");

@@ -14,6 +14,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use vouchsafe_host::LogUrl;
 use vouchsafe_translog::merkle::{inclusion_path, leaf_hash, root};
 use vouchsafe_translog::tile::{Resource, parse_leaves};
@@ -52,6 +53,8 @@ pub(crate) struct State {
     /// Leaves that are refused once each.
     pub(crate) refuse_once: Vec<Vec<u8>>,
     pub(crate) submissions: usize,
+    /// Leaves of the submission that came last.
+    pub(crate) last: Vec<Vec<u8>>,
 }
 
 /// The log, its witness, and where it listens.
@@ -60,6 +63,8 @@ pub(crate) struct Log {
     witness: Key,
     pub(crate) state: Mutex<State>,
     pub(crate) url: LogUrl,
+    /// Whether submissions are taken and not answered.
+    pub(crate) is_silent: watch::Sender<bool>,
 }
 
 impl Log {
@@ -71,6 +76,7 @@ impl Log {
             witness: Key::new("w", Algorithm::CosignatureV1),
             state: Mutex::default(),
             url,
+            is_silent: watch::channel(false).0,
         });
         let serving = Arc::clone(&log);
         tokio::spawn(async move {
@@ -101,7 +107,11 @@ impl Log {
                 self.state.lock().unwrap().blobs.insert(Ring.sha256(&body), body.to_vec());
                 Some(Vec::new())
             }
-            (&Method::POST, "add") => self.add(&body),
+            (&Method::POST, "add") => {
+                let answer = self.add(&body);
+                self.is_silent.subscribe().wait_for(|is_silent| !is_silent).await.unwrap();
+                answer
+            }
             (&Method::GET, "checkpoint") => Some(self.note().into_bytes()),
             (&Method::GET, path) => Some(self.tile(path)),
             _ => None,
@@ -130,6 +140,7 @@ impl Log {
         {
             let mut state = self.state.lock().unwrap();
             state.submissions += 1;
+            state.last = offered.iter().map(|leaf| leaf.to_vec()).collect();
             if state.unavailable > 0 {
                 state.unavailable -= 1;
                 return None;

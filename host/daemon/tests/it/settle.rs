@@ -1,6 +1,7 @@
 //! Receipts and records on their way to a log, and its proofs on their way back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use vouchsafe_host::{Event, Limits};
@@ -153,13 +154,17 @@ async fn what_the_log_does_not_take_is_offered_again_also_by_the_next_host() {
     control.send(record(0).1).await;
     control.send(receipt(0)).await;
     while control.ack().await != (boot(), 0) {}
-    host.event("the failure", |event| matches!(event, Event::SettlingFailing(_)).then_some(())).await;
-    // Promised for a time long past.
-    let late = host.event("the alarm", |event| match event {
-        Event::SettlementLate { seq, settle_by, .. } => Some((*seq, *settle_by)),
-        _ => None,
+    // Both are told, whichever comes first. The receipt was promised for a time long past.
+    let (mut failed, mut late) = (false, None);
+    let told = host.event("the failure and the alarm", |event| {
+        match event {
+            Event::SettlingFailing(_) => failed = true,
+            Event::SettlementLate { seq, settle_by, .. } => late = Some((*seq, *settle_by)),
+            _ => {}
+        }
+        late.filter(|_| failed)
     });
-    assert_eq!(late.await, (0, 1060));
+    assert_eq!(told.await, (0, 1060));
     let (folder, ended) = host.stop().await;
     assert_eq!(ended, Ok(()));
     drop(control);
@@ -246,6 +251,55 @@ async fn a_leaf_that_the_log_refuses_is_named_and_holds_up_no_other() {
     assert_eq!(told.await, (0, "boot_unknown".to_owned()));
     view.until(&mut control, 2).await;
     assert!(log.state.lock().unwrap().leaves.contains(&refused));
+}
+
+/// Waits until the log was offered this leaf, alone or not.
+async fn offered(log: &Log, leaf: &[u8]) {
+    while !log.state.lock().unwrap().last.iter().any(|last| last == leaf) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_does_not_wait_for_the_answer_to_the_one_before_it() {
+    let log = Log::start().await;
+    let mut enclave = Enclave::listen().await;
+    let mut view = View::new(&log);
+    let _host = start(tempfile::tempdir().unwrap(), &enclave, &log);
+    let mut control = greeted(&mut enclave, &view).await;
+    log.is_silent.send_replace(true);
+    for seq in 0..3 {
+        control.send(receipt(seq)).await;
+        offered(&log, &receipt_leaf(&envelope(seq))).await;
+    }
+    // All three are under way; each is submitted once and proved once.
+    assert_eq!(log.state.lock().unwrap().submissions, 3);
+    log.is_silent.send_replace(false);
+    view.until(&mut control, 3).await;
+    assert_eq!(log.state.lock().unwrap().submissions, 3);
+    view.proven.sort_unstable();
+    view.proven.dedup();
+    assert_eq!(view.proven.len(), 3);
+}
+
+#[tokio::test]
+async fn nothing_of_a_boot_is_submitted_beside_its_record() {
+    let log = Log::start().await;
+    let mut enclave = Enclave::listen().await;
+    let mut view = View::new(&log);
+    let _host = start(tempfile::tempdir().unwrap(), &enclave, &log);
+    let mut control = greeted(&mut enclave, &view).await;
+    log.is_silent.send_replace(true);
+    let (leaf, message) = record(0);
+    control.send(message).await;
+    offered(&log, &leaf).await;
+    control.send(receipt(0)).await;
+    while control.ack().await != (boot(), 0) {}
+    // Long enough for a host that does not wait.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(log.state.lock().unwrap().submissions, 1);
+    log.is_silent.send_replace(false);
+    view.until(&mut control, 2).await;
 }
 
 #[tokio::test]
