@@ -72,6 +72,15 @@ codes! {
     CHALLENGE_PATH = "challenge_path_malformed";
     CHALLENGE_REPORT_DATA = "challenge_report_data_mismatch";
 
+    REVOCATIONS_MISSING = "revocations_missing";
+    REVOCATIONS_STALE = "revocations_stale";
+    REVOCATION_UNDECIDED = "revocation_undecided";
+    BOOT_REVOKED = "boot_revoked";
+    RECEIPT_KEY_REVOKED = "receipt_key_revoked";
+    CHIP_REVOKED = "chip_revoked";
+    IMAGE_REVOKED = "image_revoked";
+    PROCESSOR_REVOKED = "processor_revoked";
+
     EPOCH_EXPIRED = "epoch_expired";
     EPOCH_TOO_LONG = "epoch_too_long";
     RECEIPT_TOO_OLD = "receipt_too_old";

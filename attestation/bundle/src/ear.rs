@@ -141,6 +141,9 @@ impl Seen<'_> {
 
     /// The machine and its firmware.
     fn hardware(&self) -> i8 {
+        let is_broken = |finding: &Finding| {
+            finding.code.is_some_and(|code| [codes::CHIP_REVOKED, codes::PROCESSOR_REVOKED].contains(&code))
+        };
         let is_firmware = |finding: &Finding| {
             [
                 "platform.snp.products",
@@ -158,7 +161,7 @@ impl Seen<'_> {
             CRYPTO_FAILED
         } else if self.verdict.simulated() {
             UNRECOGNISED_HARDWARE
-        } else if self.any(Outcome::Failed, is_firmware) {
+        } else if self.any(Outcome::Failed, is_firmware) || self.any(Outcome::Failed, is_broken) {
             CONTRAINDICATED
         } else if !self.has_proved("hardware") {
             UNKNOWN
@@ -192,8 +195,9 @@ impl Seen<'_> {
     /// What was booted.
     fn executables(&self) -> i8 {
         let is_measurement = |finding: &Finding| finding.rule == "measurements";
-        let is_withdrawn =
-            |finding: &Finding| is_measurement(finding) && finding.code == Some(codes::MEASUREMENT_REVOKED);
+        let is_withdrawn = |finding: &Finding| {
+            [Some(codes::MEASUREMENT_REVOKED), Some(codes::IMAGE_REVOKED)].contains(&finding.code)
+        };
         if self.has_evidence_failed() {
             CRYPTO_FAILED
         } else if self.any(Outcome::Failed, is_withdrawn) {
@@ -223,8 +227,13 @@ impl Seen<'_> {
     fn instance_identity(&self) -> i8 {
         let is_binding =
             |finding: &Finding| matches!(finding.step, Step::Binding | Step::Challenge | Step::Receipt);
+        let is_revoked = |finding: &Finding| {
+            finding.code.is_some_and(|code| [codes::BOOT_REVOKED, codes::RECEIPT_KEY_REVOKED].contains(&code))
+        };
         if self.has_evidence_failed() || self.any(Outcome::Failed, is_binding) {
             CRYPTO_FAILED
+        } else if self.any(Outcome::Failed, is_revoked) {
+            CONTRAINDICATED
         } else if self.has_proved("keys_attested") {
             APPROVED
         } else {

@@ -1,15 +1,20 @@
 //! An enclave whose attestation was judged good, and the answers it then signs.
 
-use vouchsafe_receipt::{AttestedStatement, BootStatement, Envelope, EpochStatement, Opening, ReceiptKey};
+use vouchsafe_receipt::{
+    AttestedStatement, BootStatement, Envelope, EpochStatement, Opening, ReceiptKey, VerifiedRevocations,
+};
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::{Endorsements, Platform, UnixSeconds};
 
+use crate::appraise::revoked::is_fresh;
+use crate::policy::Rule;
 use crate::{Answer, Bundle, BundleParts, Policy, StreamRecords, Verdict};
 
 /// An enclave that a policy accepted. Only [`appraise_document`](crate::appraise_document) makes one.
 #[derive(Debug, Clone)]
 pub struct VerifiedBoot {
     pub(crate) policy: Policy,
+    pub(crate) revocations: Option<VerifiedRevocations>,
     pub(crate) verdict: Verdict,
     pub(crate) platform: Option<Platform>,
     pub(crate) receipt_key: ReceiptKey,
@@ -29,6 +34,17 @@ impl VerifiedBoot {
     /// The policy it was accepted under.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The list of revocations that it was held against.
+    pub fn revocations(&self) -> Option<&VerifiedRevocations> {
+        self.revocations.as_ref()
+    }
+
+    /// Whether that list is still as fresh as the policy demands; true where it demands none.
+    pub fn is_list_fresh(&self, now: UnixSeconds) -> bool {
+        let Rule::Require(reference) = &self.policy.document().revocations.list else { return true };
+        self.revocations.as_ref().is_some_and(|list| is_fresh(list.list(), reference, now))
     }
 
     /// The key that signs this boot's receipts.

@@ -30,6 +30,14 @@ pub(crate) enum Failure {
         /// Why.
         error: vouchsafe_bundle::Error,
     },
+    /// A list of revocations is not one, or nobody signed it whose word counts.
+    #[error("{path}: {why}", path = path.display())]
+    Revocations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A key for signing is not one.
     #[error("{path}: {why}", path = path.display())]
     Key {
@@ -72,6 +80,7 @@ impl Failure {
             Self::Unreadable { .. }
             | Self::TooLong { .. }
             | Self::Policy { .. }
+            | Self::Revocations { .. }
             | Self::Key { .. }
             | Self::Token(_) => 30,
             Self::Bundle { .. } => 10,

@@ -10,7 +10,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
+use vouchsafe_receipt::revocation::SIGNED_REVOCATIONS_BYTES_MAX;
+use vouchsafe_receipt::{SignedRevocations, VerifiedRevocations};
 use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::crypto::Ring;
 
 use crate::failure::Failure;
 
@@ -47,6 +50,18 @@ pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
 pub(crate) fn read_policy(path: &Path) -> Result<Policy, Failure> {
     let json = read(path, POLICY_BYTES_MAX)?;
     Policy::parse(&json).map_err(|error| Failure::Policy { path: path.into(), error })
+}
+
+/// Reads a signed list of revocations, and verifies it under the keys that the policy names.
+pub(crate) fn read_revocations(path: &Path, policy: &Policy) -> Result<VerifiedRevocations, Failure> {
+    let failed = |why: String| Failure::Revocations { path: path.into(), why };
+    let signers = policy.revocation_signers(&Ring).ok_or_else(|| {
+        failed("the policy names nobody who may revoke: it ignores revocations.list, or lists no key".into())
+    })?;
+    let json = read(path, SIGNED_REVOCATIONS_BYTES_MAX)?;
+    SignedRevocations::parse(&json)
+        .and_then(|signed| signed.verify(&signers, &Ring))
+        .map_err(|error| failed(format!("{error} ({})", error.code())))
 }
 
 /// Reads a certificate in DER or PEM. What is neither is handed on as it is: the verifier says what

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt as _, Limited};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use vouchsafe_bundle::{Inputs, Policy, VerifiedBoot, appraise_document};
-use vouchsafe_receipt::{AttestationDocument, report_data};
+use vouchsafe_receipt::{AttestationDocument, VerifiedRevocations, report_data};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -38,6 +38,7 @@ pub(crate) async fn attest(
     connection: &mut Connection,
     policy: &Policy,
     extra_roots: &[Vec<u8>],
+    revocations: Option<&VerifiedRevocations>,
 ) -> Result<Attested, Error> {
     let connecting = connection.opened.elapsed();
     let mut random = [0; 32];
@@ -54,7 +55,7 @@ pub(crate) async fn attest(
     let fetching = begun.elapsed();
 
     let begun = Instant::now();
-    let inputs = Inputs { extra_roots, ..Inputs::new(now()?) };
+    let inputs = Inputs { extra_roots, revocations, ..Inputs::new(now()?) };
     let boot =
         appraise_document(&document, policy, Some(&nonce), &inputs, &Ring).map_err(Error::NotAccepted)?;
     if boot.tls_spki() != connection.spki {

@@ -1,16 +1,19 @@
 //! A client of one address: verified connections, reused, and verified again before they go stale.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use vouchsafe_bundle::{Policy, VerifiedBoot};
+use vouchsafe_receipt::VerifiedRevocations;
 
 use crate::answer::Answer;
 use crate::attest::{Attested, attest};
 use crate::connection::{Connection, Request};
 use crate::kept::{self, Kept};
 use crate::reply::{Reply, is_of_another_epoch, shown_request};
+use crate::revocations::Feed;
 use crate::{Error, now, tls};
 
 /// Connections kept for reuse.
@@ -31,11 +34,15 @@ pub struct Options {
     pub policy: Policy,
     /// Root certificates in DER of test authorities that are believed as well.
     pub extra_roots: Vec<Vec<u8>>,
+    /// A file with the newest signed list of revocations, as `vouchsafe policy pull` keeps one. Without it a
+    /// policy that requires a list accepts nothing.
+    pub revocations: Option<PathBuf>,
 }
 
 /// A client of the enclaves behind one address. Cheap to share behind an [`Arc`].
 pub struct Client {
     options: Options,
+    revocations: Option<Feed>,
     tls: Arc<rustls::ClientConfig>,
     state: Mutex<State>,
     /// Held while an enclave is attested for a request, so that many first requests at once cost one
@@ -54,11 +61,14 @@ impl Client {
     /// A client that has not connected yet.
     ///
     /// # Errors
-    /// When the TLS library cannot be set up.
+    /// When the TLS library cannot be set up, or the policy names nobody whose revocations count.
     pub fn new(options: Options) -> Result<Self, Error> {
         let tls = tls::config().map_err(|error| Error::Request(error.to_string()))?;
+        let feed = |path: &PathBuf| Feed::new(path.clone(), &options.policy);
+        let revocations = options.revocations.as_ref().map(feed).transpose()?;
         Ok(Self {
             options,
+            revocations,
             tls: Arc::new(tls),
             state: Mutex::default(),
             attesting: tokio::sync::Mutex::default(),
@@ -235,7 +245,9 @@ impl Client {
     }
 
     async fn attest_over(&self, connection: &mut Connection) -> Result<Attested, Error> {
-        let judged = attest(connection, &self.options.policy, &self.options.extra_roots).await;
+        let revocations = self.revocations()?;
+        let Options { policy, extra_roots, .. } = &self.options;
+        let judged = attest(connection, policy, extra_roots, revocations.as_ref()).await;
         let mut state = self.lock();
         if judged.as_ref().is_err_and(Error::is_refusal) {
             // Whatever was believed of this key before is not any more.
@@ -250,11 +262,21 @@ impl Client {
         Ok(attested)
     }
 
-    /// An accepted enclave with this key whose epoch is not about to end.
+    /// What is revoked, by the newest list.
+    fn revocations(&self) -> Result<Option<VerifiedRevocations>, Error> {
+        self.revocations.as_ref().map(Feed::current).transpose()
+    }
+
+    /// An accepted enclave with this key whose epoch is not about to end, and which was held against the newest
+    /// list of revocations.
     fn known(&self, spki: &[u8]) -> Result<Option<Arc<VerifiedBoot>>, Error> {
         let now = now()?;
-        let fresh =
-            |boot: &&Arc<VerifiedBoot>| boot.not_after().0 > now.0.saturating_add(RENEW_SECONDS_BEFORE);
+        let newest = self.revocations()?;
+        let fresh = |boot: &&Arc<VerifiedBoot>| {
+            boot.not_after().0 > now.0.saturating_add(RENEW_SECONDS_BEFORE)
+                && boot.revocations() == newest.as_ref()
+                && boot.is_list_fresh(now)
+        };
         Ok(self.lock().boots.get(spki).filter(fresh).cloned())
     }
 

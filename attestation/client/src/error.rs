@@ -1,5 +1,6 @@
 //! Why there is no answer, or none to be believed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use vouchsafe_bundle::Verdict;
@@ -99,6 +100,14 @@ pub enum Error {
         /// The status that it answered with.
         status: u16,
     },
+    /// The newest list of revocations is not to be had, or is not to be believed.
+    #[error("no list of revocations: {path}: {problem}", path = path.display())]
+    Revocations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// This machine's clock stands before 1970.
     #[error("this machine's clock stands before 1970")]
     Clock,
@@ -140,6 +149,7 @@ impl Error {
             Self::ContentEncoding(_) => "content_encoding_unsupported",
             Self::EnclaveGone => "enclave_gone",
             Self::NotKept { .. } => "receipt_not_kept",
+            Self::Revocations { .. } => "revocations_unusable",
             Self::Clock => "clock_unusable",
             Self::Random => "randomness_unavailable",
         }

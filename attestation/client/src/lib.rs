@@ -20,6 +20,7 @@ mod error;
 mod kept;
 pub mod proxy;
 mod reply;
+mod revocations;
 mod tls;
 
 pub use answer::{Answer, Timings};

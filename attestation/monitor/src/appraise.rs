@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vouchsafe_bundle::{Policy, Verdict, appraise_boot, appraise_epoch};
 use vouchsafe_receipt::AttestedStatement;
+use vouchsafe_receipt::threshold::Signers;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
@@ -52,6 +53,11 @@ pub trait Appraise: Send + Sync {
         endorsements: Option<&Endorsements>,
         at: UnixSeconds,
     ) -> Result<(), Refused>;
+
+    /// Who may revoke; `None` where it names nobody.
+    fn revocation_signers(&self) -> Option<Signers> {
+        None
+    }
 }
 
 impl Appraise for Policy {
@@ -72,6 +78,10 @@ impl Appraise for Policy {
                 .unwrap_or_default(),
             simulated: accepted.verdict().simulated(),
         })
+    }
+
+    fn revocation_signers(&self) -> Option<Signers> {
+        Policy::revocation_signers(self, &Ring)
     }
 
     fn epoch(

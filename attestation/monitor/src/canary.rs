@@ -30,8 +30,12 @@ impl Canary {
     /// # Errors
     /// When the client cannot be set up.
     pub async fn run(self, probes: Arc<Probes>) -> Result<(), vouchsafe_client::Error> {
-        let options =
-            Options { address: self.address.clone(), policy: self.policy.clone(), extra_roots: Vec::new() };
+        let options = Options {
+            address: self.address.clone(),
+            policy: self.policy.clone(),
+            extra_roots: Vec::new(),
+            revocations: None,
+        };
         let client = Client::new(options)?;
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vouchsafe_receipt::{
     Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf, LeafType, ReceiptKey, ReceiptPayload,
-    VerifiedReceipt,
+    SignedRevocations, VerifiedReceipt,
 };
 use vouchsafe_translog::merkle;
 use vouchsafe_verifier::crypto::Ring;
@@ -32,6 +32,8 @@ pub(crate) enum Found {
     Epoch(EpochRecord),
     Endorsements(EndorsementsRecord),
     Word(Heartbeat, bool),
+    /// Of no boot: who signed it is held against the policy.
+    Revocations(Box<SignedRevocations>),
     /// Dealt with before its batch: a boot's record makes the key known.
     Boot,
     /// Of a boot whose key is not to be had, for which there is an alarm already.
@@ -49,7 +51,11 @@ pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
             return Looked { index, hash, kind: None, boot: Hex([0; 32]), found };
         }
     };
-    let boot = Hex(leaf.boot());
+    if let Leaf::Revocation(signed) = leaf {
+        let kind = Some(LeafType::Revocation);
+        return Looked { index, hash, kind, boot: Hex([0; 32]), found: Found::Revocations(Box::new(signed)) };
+    }
+    let boot = Hex(leaf.boot().unwrap_or_default());
     let found = match (&leaf, keys.get(&boot.0)) {
         (Leaf::Boot(_), Some(_)) => Found::Boot,
         (_, None) => Found::Wrong(Violation::BootUnknown { index, boot }),

@@ -16,6 +16,7 @@ use crate::chain::Chain;
 use crate::files;
 use crate::leaf::{Found, Keys, Looked};
 use crate::mirror::Mirror;
+use crate::revoked;
 use crate::source::Source;
 use crate::state::{Appraisal, Boot, Named, State};
 use crate::{Error, Violation};
@@ -102,6 +103,10 @@ impl Ledger<'_> {
             self.violations.push(violation);
             return Ok(());
         }
+        if let Found::Revocations(signed) = found {
+            self.violations.extend(revoked::look(state, index, &signed, self.appraise));
+            return Ok(());
+        }
         let Some(boot) = state.boots.get_mut(&id.to_string()) else { return Ok(()) };
         boot.last_time = boot.last_time.max(self.time);
         let mut named = None;
@@ -140,7 +145,7 @@ impl Ledger<'_> {
                     }
                 }
             }
-            Found::Boot | Found::Unverifiable | Found::Wrong(_) => {}
+            Found::Boot | Found::Unverifiable | Found::Wrong(_) | Found::Revocations(_) => {}
         }
         if let Some(checkpoint) = named {
             // A boot is at least as old as the trees its entries name.

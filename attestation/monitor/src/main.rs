@@ -18,8 +18,8 @@ use vouchsafe_bundle::policy::Purpose;
 use vouchsafe_monitor::canary::Canary;
 use vouchsafe_monitor::gap::{Probes, unix_ms};
 use vouchsafe_monitor::{
-    Equivocation, Error, FolderSource, HttpSource, Mirror, Monitor, Parts, Report, Source, Store, Webhook,
-    status,
+    Equivocation, Error, FolderSource, HttpSource, Mirror, Monitor, Parts, Patience, Report, Source, Store,
+    Webhook, status,
 };
 use vouchsafe_translog::TrustedLog;
 use vouchsafe_verifier::crypto::Ring;
@@ -27,6 +27,9 @@ use vouchsafe_verifier::encoding::to_hex;
 
 /// Entries from which on a catch-up shows its progress.
 const PROGRESS_ENTRIES_MIN: u64 = 10_000;
+
+/// How long alerts may take that are on their way when the program ends.
+const WEBHOOK_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Watches a transparency log: re-verifies everything in it and measures the trust gap.
 #[derive(Parser)]
@@ -101,9 +104,10 @@ struct Run {
     /// Seconds between two such questions.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     canary_interval: u64,
-    /// Post each violation here as JSON.
-    #[arg(long, value_name = "URL")]
-    alert_webhook: Option<String>,
+    /// Post each alarm here as JSON: its code, what it is about, the log and the time. What is not taken is
+    /// posted again a few times; watching never waits for it.
+    #[arg(long, value_name = "URL", alias = "alert-webhook")]
+    webhook: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -144,7 +148,7 @@ fn run(run: &Run) -> Result<ExitCode, Error> {
         return Err(Error::Malformed { path: run.policy.clone(), problem });
     }
     let trusted = TrustedLog::parse(&run.key, &run.witness, run.quorum, &Ring)?;
-    let origin = trusted.log().to_string();
+    let origin = trusted.log().name().to_owned();
     let probes = Arc::new(Probes::default());
     let mut monitor = Monitor::new(Parts {
         trusted,
@@ -160,11 +164,18 @@ fn run(run: &Run) -> Result<ExitCode, Error> {
         monitor.hold(path, &read(path)?)?;
     }
     let others: Vec<Box<dyn Source>> = run.compare.iter().map(|url| source(url)).collect();
-    let watch = Watch { run, log: origin, others, webhook: run.alert_webhook.as_deref().map(Webhook::new) };
+    let webhook = run.webhook.as_deref().map(|url| Webhook::new(url, Patience::default()));
+    let watch = Watch { run, log: origin, others, webhook };
     watch.report(&monitor.scan(unix_ms() / 1000)?);
     let stop = Arc::new(AtomicBool::new(false));
     let _runtime = background(run, policy, probes, &stop)?;
-    watch.all(&mut monitor, &stop)?;
+    let watched = watch.all(&mut monitor, &stop);
+    if let Some(webhook) = watch.webhook
+        && webhook.finish(WEBHOOK_WAIT_MAX).is_none()
+    {
+        eprintln!("vouchsafe-monitor: alerts that did not go out in time are in the state only");
+    }
+    watched?;
     Ok(ExitCode::from(if monitor.state().alarms().is_empty() { 0 } else { 10 }))
 }
 
@@ -209,12 +220,9 @@ impl Watch<'_> {
     fn report(&self, report: &Report) {
         for violation in &report.violations {
             eprintln!("VIOLATION {}: {violation}", violation.code());
-            let posted = self
-                .webhook
-                .as_ref()
-                .map_or(Ok(()), |webhook| webhook.post(&self.log, violation, unix_ms() / 1000));
-            if let Err(error) = posted {
-                eprintln!("vouchsafe-monitor: the alert did not go out: {error}");
+            let webhook = self.webhook.as_ref();
+            if webhook.is_some_and(|webhook| !webhook.post(&self.log, violation, unix_ms() / 1000)) {
+                eprintln!("vouchsafe-monitor: too many alerts wait, and this one does not go out");
             }
         }
     }

@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a file may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until a server is reached.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+const REDIRECTS_MAX: u32 = 3;
+
 /// Why a file did not come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,13 +48,13 @@ pub struct HttpSource {
 impl HttpSource {
     /// The log below `url`.
     pub fn new(url: &str) -> Self {
-        Self { base: url.trim_end_matches('/').into(), agent: agent() }
+        Self { base: url.trim_end_matches('/').into(), agent: agent(ANSWER_MAX, REDIRECTS_MAX) }
     }
 }
 
 /// An HTTP client that believes the certificate authorities of the operating system. What comes from a
 /// log is verified whoever sent it; TLS keeps others from withholding it.
-pub(crate) fn agent() -> ureq::Agent {
+pub(crate) fn agent(answer_max: Duration, redirects_max: u32) -> ureq::Agent {
     // Authorities that cannot be read are not believed; without any, servers are refused.
     let roots = rustls_native_certs::load_native_certs().certs;
     let roots: Vec<_> =
@@ -60,9 +66,9 @@ pub(crate) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        .max_redirects(3)
-        .timeout_global(Some(Duration::from_secs(60)))
-        .timeout_connect(Some(Duration::from_secs(10)))
+        .max_redirects(redirects_max)
+        .timeout_global(Some(answer_max))
+        .timeout_connect(Some(CONNECT_MAX.min(answer_max)))
         .build()
         .into()
 }

@@ -10,7 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_receipt::EpochRecord;
+use vouchsafe_receipt::revocation::Revocation;
+use vouchsafe_receipt::{EpochRecord, threshold};
 use vouchsafe_translog::Frontier;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -54,6 +55,9 @@ pub struct State {
     pub(crate) alarms_dropped: u64,
     /// Witnesses by name.
     pub(crate) witnesses: BTreeMap<String, Witness>,
+    /// The newest list of revocations in the log that enough of the policy's keys signed.
+    #[serde(default)]
+    pub(crate) revocations: Option<Revocations>,
     /// Checkpoints that were verified.
     pub(crate) checkpoints: u64,
     /// What was measured.
@@ -145,6 +149,16 @@ pub struct Alarm {
     pub violation: Violation,
 }
 
+/// A list of revocations that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocations {
+    /// Its serial and digest.
+    pub seen: threshold::Seen,
+    /// What it revokes.
+    pub revocations: Vec<Revocation>,
+}
+
 /// What a witness did lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +188,7 @@ impl State {
             alarms: Vec::new(),
             alarms_dropped: 0,
             witnesses: BTreeMap::new(),
+            revocations: None,
             checkpoints: 0,
             gap: Gap::default(),
         }

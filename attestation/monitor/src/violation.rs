@@ -1,6 +1,7 @@
-//! What a log, a witness or an enclave did that it must not do.
+//! What a log, a witness or an enclave did that it must not do, and what was declared not to be believed.
 
 use serde::{Deserialize, Serialize};
+use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::Hex;
 
 /// One violation, with everything that names it. [`Violation::code`] is stable.
@@ -279,9 +280,89 @@ pub enum Violation {
         /// The root in this view.
         found: Hex<32>,
     },
+    /// Those who may have revoked something.
+    #[error(
+        "entry {index} revokes {subject} from {from} on, in list {serial} ({name}): {reason}",
+        from = UnixSeconds(*at)
+    )]
+    Revoked {
+        /// The list's entry.
+        index: u64,
+        /// The list's serial.
+        serial: u64,
+        /// What people call the matter.
+        name: String,
+        /// What is revoked: its kind and value.
+        subject: String,
+        /// From when on, Unix seconds.
+        at: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A later list leaves out what an earlier one revoked.
+    #[error("entry {index} no longer revokes {subject}, in list {serial}")]
+    RevocationWithdrawn {
+        /// The list's entry.
+        index: u64,
+        /// The list's serial.
+        serial: u64,
+        /// What was revoked.
+        subject: String,
+    },
+    /// A list of revocations that too few of those signed who may, or nobody is known who may.
+    #[error("entry {index} is a list of revocations that is not to be believed: {why}")]
+    RevocationUnverified {
+        /// The list's entry.
+        index: u64,
+        /// Why not.
+        why: String,
+    },
+    /// Two lists of revocations with one serial.
+    #[error("entry {index} is another list of revocations with serial {serial}: {first} and {second}")]
+    RevocationForked {
+        /// The later one's entry.
+        index: u64,
+        /// The serial of both.
+        serial: u64,
+        /// SHA-256 of the first.
+        first: Hex<32>,
+        /// SHA-256 of the other.
+        second: Hex<32>,
+    },
 }
 
 impl Violation {
+    /// What it is about, in a few words without anybody's own: a boot, an entry, a tree, a file.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::LeafSignature { boot, .. }
+            | Self::BootUnknown { boot, .. }
+            | Self::BootRefused { boot, .. }
+            | Self::ReceiptWithheld { boot, .. }
+            | Self::ReceiptForked { boot, .. }
+            | Self::ReceiptRepeated { boot, .. }
+            | Self::ChainBroken { boot, .. }
+            | Self::HeadMismatch { boot, .. }
+            | Self::AfterClose { boot, .. }
+            | Self::EpochMissing { boot, .. }
+            | Self::SettleByBreached { boot, .. }
+            | Self::EnclaveOtherView { boot, .. } => format!("boot {boot}"),
+            Self::Equivocation { size, .. }
+            | Self::HistoryRewritten { size, .. }
+            | Self::QuorumMissing { size, .. }
+            | Self::TilesMismatch { size, .. }
+            | Self::CheckpointRolledBack { to: size, .. } => format!("tree of size {size}"),
+            Self::CheckpointUnsigned { .. } | Self::CheckpointStale { .. } => "checkpoint".into(),
+            Self::FileMissing { path, .. } | Self::FileMalformed { path, .. } => format!("file {path}"),
+            Self::EntryMismatch { index, .. }
+            | Self::LeafMalformed { index, .. }
+            | Self::Blob { index, .. }
+            | Self::RevocationUnverified { index, .. }
+            | Self::RevocationForked { index, .. } => format!("entry {index}"),
+            Self::Revoked { subject, .. } | Self::RevocationWithdrawn { subject, .. } => subject.clone(),
+        }
+    }
+
     /// A stable word.
     pub fn code(&self) -> &'static str {
         match self {
@@ -309,6 +390,10 @@ impl Violation {
             Self::EpochMissing { .. } => "epoch_missing",
             Self::SettleByBreached { .. } => "settle_by_breached",
             Self::EnclaveOtherView { .. } => "enclave_other_view",
+            Self::Revoked { .. } => "revoked",
+            Self::RevocationWithdrawn { .. } => "revocation_withdrawn",
+            Self::RevocationUnverified { .. } => "revocation_unverified",
+            Self::RevocationForked { .. } => "revocation_forked",
         }
     }
 }

@@ -259,5 +259,13 @@ fn enclave(document: &PolicyDocument) -> Vec<String> {
         let keys: Vec<_> = quorum.keys.iter().map(|key| key.as_str()).collect();
         said.push(format!("{} of these witnesses saw the log's state: {}.", quorum.threshold, list(&keys)));
     }
+    if let Some(revocations) = document.revocations.list.required() {
+        said.push(format!(
+            "A list of revocations is at hand, at most {} s old and signed with {} of {} keys, that names none of this.",
+            revocations.age_seconds_max,
+            revocations.threshold,
+            revocations.keys.len()
+        ));
+    }
     said
 }

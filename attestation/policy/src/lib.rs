@@ -8,12 +8,16 @@
 //! - [`explain`]: a policy in plain words.
 //! - [`cases`]: recorded evidence with the verdicts that are expected.
 //! - [`template`]: a first policy for an installation.
-//! - [`signed`]: policies under a threshold of signatures, and [`follow`]: taking new ones with care.
+//! - [`compare`]: two verdicts by what they leave unproved.
+//! - [`signed`]: policies under a threshold of signatures, [`revocations`]: lists of what is revoked, and
+//!   [`follow`]: taking new ones with care.
 
 pub mod cases;
 pub mod check;
+pub mod compare;
 pub mod diff;
 pub mod explain;
 pub mod follow;
+pub mod revocations;
 pub mod signed;
 pub mod template;

@@ -3,7 +3,7 @@
 //! The envelope is DSSE (protocol 1.0.2) over [`PAYLOAD_TYPE`], with ECDSA P-256 signatures r‖s in low-s form
 //! and `keyid` the SHA-256 of the key's SPKI. What is signed is a release: the policy document with its serial
 //! number and dates. Whoever follows releases remembers the highest serial that verified ([`Seen`]) and takes
-//! no lower one, and no other release under the same.
+//! no lower one, and no other release under the same. The envelope is the one that revocations have as well.
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::{Moment, POLICY_BYTES_MAX};
-use vouchsafe_receipt::{ReceiptKey, is_low_s, pae, to_low_s};
+use vouchsafe_receipt::threshold::{KeySignature, SignedDocument};
+pub use vouchsafe_receipt::threshold::{Seen, Signers};
+use vouchsafe_receipt::{ReceiptKey, to_low_s};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
-use vouchsafe_verifier::encoding::{Base64, Hex, from_base64, to_base64};
+use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 /// The DSSE payload type of a policy release.
@@ -24,7 +26,6 @@ pub const SIGNED_BYTES_MAX: usize = 2 * POLICY_BYTES_MAX;
 
 const LIMITS: Limits = Limits { bytes_max: SIGNED_BYTES_MAX, depth_max: 20 };
 const VERSION: u64 = 1;
-const SIGNATURES_MAX: usize = 64;
 
 /// Why a signed policy is refused. [`Error::code`] is stable.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("the signature under key {key} is not that key's")]
     Signature {
         /// The key's id.
-        key: Hex<32>,
+        key: String,
     },
     /// It is not for this moment any more.
     #[error("it expired at {0}")]
@@ -64,6 +65,9 @@ pub enum Error {
     /// Another release with the same serial was seen before: somebody signed two.
     #[error("another release with serial {0} was seen before")]
     Fork(u64),
+    /// What is wrong with a list of revocations.
+    #[error("{0}")]
+    Revocations(vouchsafe_receipt::Error),
     /// The document in it is no policy.
     #[error("the policy in it: {0}")]
     Policy(#[from] vouchsafe_bundle::Error),
@@ -83,6 +87,7 @@ impl Error {
             Self::FromFuture(_) => "signed_policy_from_future",
             Self::Rollback { .. } => "signed_policy_rollback",
             Self::Fork(_) => "signed_policy_fork",
+            Self::Revocations(error) => error.code(),
             Self::Policy(error) => error.code(),
             Self::Key(_) => "signing_key_unusable",
         }
@@ -126,69 +131,6 @@ impl Release {
     }
 }
 
-/// A release and its signatures, not verified yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedPolicy {
-    payload: Vec<u8>,
-    signatures: Vec<([u8; 32], [u8; 64])>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EnvelopeJson {
-    #[serde(rename = "payloadType")]
-    payload_type: String,
-    payload: Base64,
-    signatures: Vec<SignatureJson>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignatureJson {
-    keyid: Hex<32>,
-    sig: String,
-}
-
-/// Keys that may sign, and how many must.
-#[derive(Debug, Clone)]
-pub struct Trusted {
-    keys: Vec<ReceiptKey>,
-    threshold: usize,
-}
-
-impl Trusted {
-    /// Trusts so many of these keys, given as DER SPKI.
-    ///
-    /// # Errors
-    /// [`Error::Key`] for what is no P-256 key or is named twice, and for a threshold of none or of more
-    /// than there are.
-    pub fn new(spkis: &[Vec<u8>], threshold: usize) -> Result<Self, Error> {
-        let keys: Result<Vec<_>, _> = spkis.iter().map(|spki| ReceiptKey::from_spki(spki, &Ring)).collect();
-        let keys = keys.map_err(|error| Error::Key(error.to_string()))?;
-        let twice = keys
-            .iter()
-            .enumerate()
-            .any(|(index, key)| keys.iter().take(index).any(|one| one.id() == key.id()));
-        if twice {
-            return Err(Error::Key("one key is named twice".into()));
-        }
-        if threshold == 0 || threshold > keys.len() {
-            return Err(Error::Key(format!("a threshold of {threshold} of {} keys", keys.len())));
-        }
-        Ok(Self { keys, threshold })
-    }
-}
-
-/// What is remembered of releases that verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seen {
-    /// The highest serial.
-    pub serial: u64,
-    /// SHA-256 of the release with it.
-    pub release: Hex<32>,
-}
-
 /// A release whose signatures, dates and serial hold.
 #[derive(Debug, Clone)]
 pub struct VerifiedRelease {
@@ -219,10 +161,14 @@ impl VerifiedRelease {
     }
 }
 
+/// A release and its signatures, not verified yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedPolicy(SignedDocument);
+
 impl SignedPolicy {
     /// A release without signatures yet.
     pub fn unsigned(release: &Release) -> Self {
-        Self { payload: serde_json::to_vec(release).unwrap_or_default(), signatures: Vec::new() }
+        Self(SignedDocument::unsigned(PAYLOAD_TYPE, serde_json::to_vec(release).unwrap_or_default()))
     }
 
     /// Reads an envelope.
@@ -230,37 +176,12 @@ impl SignedPolicy {
     /// # Errors
     /// [`Error::Malformed`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let malformed = |why: String| Error::Malformed(why);
-        let envelope: EnvelopeJson =
-            strict_json::parse(json, LIMITS).map_err(|error| malformed(error.to_string()))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(malformed(format!("payload type {:?}", envelope.payload_type)));
-        }
-        if envelope.signatures.len() > SIGNATURES_MAX {
-            return Err(malformed(format!("more than {SIGNATURES_MAX} signatures")));
-        }
-        let mut signatures = Vec::new();
-        for SignatureJson { keyid, sig } in envelope.signatures {
-            let sig = from_base64(&sig).and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
-            let sig = sig.ok_or_else(|| malformed("a signature is not 64 bytes in base64".into()))?;
-            if signatures.iter().any(|(known, _)| *known == keyid.0) {
-                return Err(malformed("two signatures under one key id".into()));
-            }
-            signatures.push((keyid.0, sig));
-        }
-        Ok(Self { payload: envelope.payload.0, signatures })
+        Ok(Self(SignedDocument::parse(json, PAYLOAD_TYPE, SIGNED_BYTES_MAX).map_err(of_policy)?))
     }
 
     /// The envelope as JSON.
     pub fn to_json(&self) -> String {
-        let signatures = self
-            .signatures
-            .iter()
-            .map(|(keyid, sig)| SignatureJson { keyid: Hex(*keyid), sig: to_base64(sig) })
-            .collect();
-        let payload = Base64(self.payload.clone());
-        let envelope = EnvelopeJson { payload_type: PAYLOAD_TYPE.into(), payload, signatures };
-        serde_json::to_string_pretty(&envelope).unwrap_or_default() + "\n"
+        self.0.to_json()
     }
 
     /// Adds a signature, in the place of an older one of the same key.
@@ -268,13 +189,8 @@ impl SignedPolicy {
     /// # Errors
     /// [`Error::Key`].
     pub fn sign(&mut self, key: &SigningKey) -> Result<(), Error> {
-        let failed = |_| Error::Key("it does not sign".into());
-        let message = pae(PAYLOAD_TYPE, &self.payload);
-        let signature = key.pair.sign(&SystemRandom::new(), &message).map_err(failed)?;
-        let signature: [u8; 64] =
-            signature.as_ref().try_into().map_err(|_| Error::Key("it does not sign in 64 bytes".into()))?;
-        self.signatures.retain(|(id, _)| *id != key.id);
-        self.signatures.push((key.id, to_low_s(signature)));
+        let signature = key.sign(&self.0.pae())?;
+        self.0.add(signature);
         Ok(())
     }
 
@@ -284,26 +200,14 @@ impl SignedPolicy {
     /// Any but [`Error::Key`].
     pub fn verify(
         &self,
-        trusted: &Trusted,
+        trusted: &Signers,
         at: UnixSeconds,
         seen: Option<&Seen>,
     ) -> Result<VerifiedRelease, Error> {
-        let message = pae(PAYLOAD_TYPE, &self.payload);
-        let mut good: usize = 0;
-        for (id, signature) in &self.signatures {
-            // Others may sign too; what they say counts for nothing.
-            let Some(key) = trusted.keys.iter().find(|key| key.id() == *id) else { continue };
-            if !is_low_s(signature) || !Ring.verify_p256_sha256(key.point(), &message, signature) {
-                return Err(Error::Signature { key: Hex(*id) });
-            }
-            good = good.saturating_add(1);
-        }
-        if good < trusted.threshold {
-            return Err(Error::Threshold { good, threshold: trusted.threshold });
-        }
+        let payload = self.0.open(trusted, &Ring).map_err(of_policy)?;
         let malformed = |why: String| Error::Malformed(why);
         let release: Release =
-            strict_json::parse(&self.payload, LIMITS).map_err(|error| malformed(error.to_string()))?;
+            strict_json::parse(payload, LIMITS).map_err(|error| malformed(error.to_string()))?;
         if release.version != VERSION {
             return Err(malformed(format!("version {}, this program knows {VERSION}", release.version)));
         }
@@ -313,21 +217,38 @@ impl SignedPolicy {
         if release.issued.0 > at {
             return Err(Error::FromFuture(release.issued.0));
         }
-        let now = Seen { serial: release.serial, release: Hex(Ring.sha256(&self.payload)) };
+        let now = Seen { serial: release.serial, release: Hex(Ring.sha256(payload)) };
         if let Some(seen) = seen {
-            if now.serial < seen.serial {
-                return Err(Error::Rollback { found: now.serial, seen: seen.serial });
-            }
-            if now.serial == seen.serial && now.release != seen.release {
-                return Err(Error::Fork(now.serial));
-            }
+            seen.admits(&now).map_err(of_policy)?;
         }
         let policy = Policy::parse(release.policy.to_string().as_bytes())?;
         Ok(VerifiedRelease { policy, release, seen: now })
     }
 }
 
-/// A key that signs policies.
+/// The words that releases of policies have for what is wrong with any release.
+fn of_policy(error: vouchsafe_receipt::Error) -> Error {
+    use vouchsafe_receipt::Error as Receipt;
+    match error {
+        Receipt::Threshold { good, threshold } => Error::Threshold { good, threshold },
+        Receipt::SignerSignature { key_id } => Error::Signature { key: key_id },
+        Receipt::Rollback { found, seen } => Error::Rollback { found, seen },
+        Receipt::Fork(serial) => Error::Fork(serial),
+        Receipt::Signers(why) => Error::Key(why),
+        other => Error::Malformed(other.to_string()),
+    }
+}
+
+/// So many of these keys, given as DER SPKI, must have signed.
+///
+/// # Errors
+/// [`Error::Key`] for what is no P-256 key or is named twice, and for a threshold of none or of more than there
+/// are.
+pub fn trusted(spkis: &[Vec<u8>], threshold: usize) -> Result<Signers, Error> {
+    Signers::new(spkis.iter().map(Vec::as_slice), threshold, &Ring).map_err(of_policy)
+}
+
+/// A key that signs policies and revocations.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
     spki: Vec<u8>,
@@ -358,6 +279,18 @@ impl SigningKey {
         let spki = ReceiptKey::spki_of_point(point);
         let id = Ring.sha256(&spki);
         Ok(Self { pair, spki, id })
+    }
+
+    /// Signs the bytes that an envelope says are to be signed.
+    ///
+    /// # Errors
+    /// [`Error::Key`] where the system gives no randomness.
+    pub fn sign(&self, pae: &[u8]) -> Result<KeySignature, Error> {
+        let failed = |_| Error::Key("it does not sign".into());
+        let signature = self.pair.sign(&SystemRandom::new(), pae).map_err(failed)?;
+        let signature: [u8; 64] =
+            signature.as_ref().try_into().map_err(|_| Error::Key("it does not sign in 64 bytes".into()))?;
+        Ok(KeySignature { key_id: self.id, signature: to_low_s(signature) })
     }
 
     /// The public key as DER SPKI.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value, json};
 use vouchsafe_bundle::{Error, Policy};
+use vouchsafe_verifier::encoding::to_base64;
 
 const SNP: &str = include_str!("../../../policies/production-snp.json");
 const TDX: &str = include_str!("../../../policies/production-tdx.json");
@@ -65,6 +66,29 @@ pub fn fill(platform: Platform, installation: &Installation) -> Result<String, E
     document["$comment"] =
         json!("Written by `vouchsafe policy init`. `vouchsafe policy explain` says what it means.");
     let text = printed(&document);
+    Policy::parse(text.as_bytes()).map(|_| text)
+}
+
+/// The same document with who may revoke: so many of these keys, given as DER SPKI, by a list that is at most so
+/// many seconds old. Comments stay.
+///
+/// # Errors
+/// [`Error`], where the document is no policy, or is none with these.
+pub fn with_revokers(
+    document: &[u8],
+    spkis: &[Vec<u8>],
+    threshold: u64,
+    age_seconds_max: u64,
+) -> Result<String, Error> {
+    Policy::parse(document)?;
+    let keys: Vec<_> = spkis.iter().map(|spki| to_base64(spki)).collect();
+    let list = json!({"keys": keys, "threshold": threshold, "age_seconds_max": age_seconds_max});
+    // A policy was read of it: each of its objects has each key once.
+    let mut value: Value = serde_json::from_slice(document).unwrap_or_default();
+    if let Some(rule) = value.pointer_mut("/revocations/list") {
+        *rule = json!({"require": list});
+    }
+    let text = printed(&value);
     Policy::parse(text.as_bytes()).map(|_| text)
 }
 

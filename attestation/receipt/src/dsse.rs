@@ -44,6 +44,8 @@ pub enum PayloadType {
     Close,
     /// The manifest of a released image.
     Image,
+    /// A list of revocations.
+    Revocation,
 }
 
 impl PayloadType {
@@ -58,6 +60,7 @@ impl PayloadType {
             Self::Heartbeat => "application/vnd.vouchsafe.heartbeat.v1+json",
             Self::Close => "application/vnd.vouchsafe.close.v1+json",
             Self::Image => "application/vnd.vouchsafe.image.v1+json",
+            Self::Revocation => "application/vnd.vouchsafe.revocation.v1+json",
         }
     }
 }
@@ -110,6 +113,12 @@ impl ReceiptKey {
         Ok(Self { point, id: crypto.sha256(spki) })
     }
 
+    /// Whether the bytes have the form of such a key, as [`ReceiptKey::from_spki`] reads them.
+    pub fn is_spki(spki: &[u8]) -> bool {
+        spki.strip_prefix(&P256_SPKI_PREFIX)
+            .is_some_and(|point| point.len() == 65 && point.first() == Some(&0x04))
+    }
+
     /// The SPKI of an uncompressed P-256 point, 91 bytes of DER.
     pub fn spki_of_point(point: &[u8; 65]) -> Vec<u8> {
         [P256_SPKI_PREFIX.as_slice(), point].concat()
@@ -138,18 +147,18 @@ pub struct Envelope {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EnvelopeJson {
+pub(crate) struct EnvelopeJson {
     #[serde(rename = "payloadType")]
-    payload_type: String,
-    payload: Base64,
-    signatures: Vec<SignatureJson>,
+    pub(crate) payload_type: String,
+    pub(crate) payload: Base64,
+    pub(crate) signatures: Vec<SignatureJson>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SignatureJson {
-    keyid: Hex<32>,
-    sig: String,
+pub(crate) struct SignatureJson {
+    pub(crate) keyid: Hex<32>,
+    pub(crate) sig: String,
 }
 
 impl TryFrom<EnvelopeJson> for Envelope {

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::strict_json::JsonError;
 
 /// Why something of this crate was refused. [`Error::code`] is stable; the text is for people.
@@ -105,6 +106,40 @@ pub enum Error {
     /// A settlement that cannot work.
     #[error("settlement: {0}")]
     Settlement(&'static str),
+    /// Keys that cannot be a threshold's.
+    #[error("signers: {0}")]
+    Signers(String),
+    /// Too few of the signers signed.
+    #[error("{good} of the trusted keys signed it, {threshold} must")]
+    Threshold {
+        /// Signers with a good signature.
+        good: usize,
+        /// How many there must be.
+        threshold: usize,
+    },
+    /// A signature under a signer's key id is not that key's.
+    #[error("the signature under key {key_id} is not that key's")]
+    SignerSignature {
+        /// The key's id.
+        key_id: String,
+    },
+    /// A release that is not for this moment any more.
+    #[error("it expired at {0}")]
+    Expired(UnixSeconds),
+    /// A release that says that it was issued later than this moment.
+    #[error("it says that it was issued at {0}, which is still to come")]
+    FromFuture(UnixSeconds),
+    /// A later release was seen before.
+    #[error("it has serial {found}, and {seen} was seen before")]
+    Rollback {
+        /// Its serial.
+        found: u64,
+        /// The highest seen.
+        seen: u64,
+    },
+    /// Another release with the same serial was seen before: somebody signed two.
+    #[error("another release with serial {0} was seen before")]
+    Fork(u64),
 }
 
 impl Error {
@@ -127,6 +162,13 @@ impl Error {
             Self::LeafMalformed(_) => "leaf_malformed",
             Self::LeafSignedType { .. } => "leaf_signed_type_wrong",
             Self::Settlement(_) => "settlement_malformed",
+            Self::Signers(_) => "signers_unusable",
+            Self::Threshold { .. } => "signers_too_few",
+            Self::SignerSignature { .. } => "signer_signature_invalid",
+            Self::Expired(_) => "release_expired",
+            Self::FromFuture(_) => "release_from_future",
+            Self::Rollback { .. } => "release_rollback",
+            Self::Fork(_) => "release_fork",
         }
     }
 

@@ -1,8 +1,8 @@
 //! What enters the transparency log: one type byte, then the body.
 //!
 //! Signed leaves have the body `4-byte big-endian length ‖ DSSE PAE ‖ 64 signature bytes`. The key id
-//! of the envelope is left out, since it is the boot that the payload names. Images and revocations
-//! have their type bytes reserved; no such leaf is well-formed yet.
+//! of the envelope is left out, since it is the boot that the payload names. Revocations have more than one
+//! signature: see [`SignedRevocations`]. Images have their type byte reserved; no such leaf is well-formed yet.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::dsse::parse_pae;
 use crate::signed::{self, Signed};
 use crate::{
     BootRecord, Close, EndorsementsRecord, Envelope, EpochRecord, Error, Heartbeat, PayloadType,
-    ReceiptPayload,
+    ReceiptPayload, SignedRevocations,
 };
 
 /// Longest leaf, in bytes: an entry bundle states lengths in 16 bits.
@@ -38,7 +38,7 @@ pub enum LeafType {
     Close,
     /// Reserved: the manifest of an image.
     Image,
-    /// Reserved: the revocation of an image.
+    /// A list of revocations. Not of any boot.
     Revocation,
 }
 
@@ -105,6 +105,8 @@ pub enum Leaf {
     Heartbeat(SignedLeaf),
     /// A close record; verify with [`Close::verify`].
     Close(SignedLeaf),
+    /// A list of revocations; verify with [`SignedRevocations::verify`].
+    Revocation(SignedRevocations),
 }
 
 /// A leaf that a boot's key is said to have signed. Its payload is of its type's shape and in canonical
@@ -159,7 +161,8 @@ impl Leaf {
             Some(LeafType::Endorsements) => EndorsementsRecord::parse(body).map(Self::Endorsements),
             Some(LeafType::Heartbeat) => SignedLeaf::parse::<Heartbeat>(body).map(Self::Heartbeat),
             Some(LeafType::Close) => SignedLeaf::parse::<Close>(body).map(Self::Close),
-            Some(LeafType::Image | LeafType::Revocation) | None => Err(Error::LeafType { byte: *byte }),
+            Some(LeafType::Revocation) => SignedRevocations::parse_leaf_body(body).map(Self::Revocation),
+            Some(LeafType::Image) | None => Err(Error::LeafType { byte: *byte }),
         }
     }
 
@@ -172,18 +175,20 @@ impl Leaf {
             Self::Endorsements(_) => LeafType::Endorsements,
             Self::Heartbeat(_) => LeafType::Heartbeat,
             Self::Close(_) => LeafType::Close,
+            Self::Revocation(_) => LeafType::Revocation,
         }
     }
 
-    /// The boot that it concerns.
-    pub fn boot(&self) -> [u8; 32] {
+    /// The boot that it is of; `None` for what is no boot's.
+    pub fn boot(&self) -> Option<[u8; 32]> {
         match self {
-            Self::Endorsements(record) => record.boot.0,
+            Self::Endorsements(record) => Some(record.boot.0),
             Self::Receipt(signed)
             | Self::Boot(signed)
             | Self::Epoch(signed)
             | Self::Heartbeat(signed)
-            | Self::Close(signed) => signed.boot,
+            | Self::Close(signed) => Some(signed.boot),
+            Self::Revocation(_) => None,
         }
     }
 
@@ -191,6 +196,7 @@ impl Leaf {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Endorsements(record) => endorsements_leaf(record),
+            Self::Revocation(signed) => revocations_leaf(signed),
             Self::Receipt(signed)
             | Self::Boot(signed)
             | Self::Epoch(signed)
@@ -227,6 +233,11 @@ pub fn envelope_leaf(envelope: &Envelope) -> Option<Vec<u8>> {
 /// The leaf of endorsements.
 pub fn endorsements_leaf(record: &EndorsementsRecord) -> Vec<u8> {
     [&[LeafType::Endorsements.byte()], record.to_bytes().as_slice()].concat()
+}
+
+/// The leaf of a list of revocations.
+pub fn revocations_leaf(signed: &SignedRevocations) -> Vec<u8> {
+    [&[LeafType::Revocation.byte()], signed.to_leaf_body().as_slice()].concat()
 }
 
 /// The RFC 6962 leaf hash of a receipt: what the next receipt names as `previous`.

@@ -11,6 +11,7 @@
 //! - [`commitment`], [`Opening`]: salted commitments to request, response and execution.
 //! - [`stream`]: the hash chain over a streamed answer and its signed heads.
 //! - [`Leaf`], [`records`]: what enters the transparency log.
+//! - [`revocation`]: what is not to be believed any more, under a [`threshold`] of signatures.
 //! - [`AttestationDocument`]: what an enclave presents of itself to a client; [`ReceiptDocument`]: what it
 //!   keeps of an answer.
 #![cfg_attr(
@@ -39,9 +40,11 @@ mod model;
 mod payload;
 pub mod records;
 pub mod report_data;
+pub mod revocation;
 mod signed;
 mod statement;
 pub mod stream;
+pub mod threshold;
 
 pub use checkpoint::CheckpointRef;
 pub use commitment::{ExecutionOpening, Opening, RequestOpening, ResponseOpening};
@@ -51,10 +54,11 @@ pub use error::Error;
 pub use execution::{ExecutionRecord, Usage};
 pub use leaf::{
     LEAF_BYTES_MAX, Leaf, LeafType, SignedLeaf, endorsements_leaf, envelope_leaf, receipt_leaf,
-    receipt_leaf_hash,
+    receipt_leaf_hash, revocations_leaf,
 };
 pub use low_s::{is_low_s, to_low_s};
 pub use model::{EngineIdentity, ModelFile, ModelManifest};
 pub use payload::{Assurance, ReceiptPayload, VerifiedReceipt};
 pub use records::{BootRecord, Close, EndorsementsRecord, EpochRecord, Heartbeat};
+pub use revocation::{RevocationList, SignedRevocations, VerifiedRevocations};
 pub use statement::{BootKeys, BootStatement, EpochStatement, LogSettlement, Settlement, TenantsRef};

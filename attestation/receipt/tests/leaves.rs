@@ -39,7 +39,7 @@ fn every_signed_leaf_reads_back_and_verifies_as_what_it_is() {
         let bytes = envelope_leaf(&envelope).unwrap();
         assert_eq!(bytes[0], kind.byte());
         let leaf = Leaf::parse(&bytes).unwrap();
-        assert_eq!((leaf.leaf_type(), leaf.boot(), leaf.to_bytes()), (kind, signer.key.id(), bytes));
+        assert_eq!((leaf.leaf_type(), leaf.boot(), leaf.to_bytes()), (kind, Some(signer.key.id()), bytes));
         let key = &signer.key;
         let read = match &leaf {
             Leaf::Receipt(signed) => {
@@ -87,7 +87,7 @@ fn a_leaf_of_one_type_does_not_pass_for_another() {
             let code = Leaf::parse(&bytes).unwrap_err().code();
             let expected = match other {
                 LeafType::Endorsements => "payload_malformed",
-                LeafType::Image | LeafType::Revocation => "leaf_type_unknown",
+                LeafType::Image => "leaf_type_unknown",
                 _ => "leaf_signed_type_wrong",
             };
             assert_eq!(code, expected, "{kind:?} as {other:?}");

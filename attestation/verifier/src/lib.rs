@@ -88,6 +88,6 @@ pub mod rejections {}
 pub use error::{CertificateRole, Error};
 pub use evidence::{Endorsements, Evidence, SnpEndorsements, TdxCollateral};
 pub use roots::{RootKind, TrustRoots};
-pub use time::UnixSeconds;
+pub use time::{Moment, UnixSeconds};
 pub use verified::{Claims, Platform, VerifiedEvidence};
 pub use verify::verify;

@@ -1,9 +1,11 @@
 //! Moments, as whole seconds since the Unix epoch.
 
+use alloc::string::String;
 use core::fmt;
 
 use der::DateTime;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: whole seconds since 1970-01-01T00:00:00Z. Always an argument, never read from a clock here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +26,25 @@ impl fmt::Display for UnixSeconds {
             Ok(moment) => write!(f, "{moment}"),
             Err(_) => write!(f, "{} s after 1970", self.0),
         }
+    }
+}
+
+/// A moment as documents that people write have it: RFC 3339 as `2026-11-21T12:00:00Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub UnixSeconds);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        UnixSeconds::from_rfc3339(&text)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("expected a moment as 2026-11-21T12:00:00Z"))
     }
 }
 

@@ -121,6 +121,7 @@ fn evidence_verdict(
         at: terms.at,
         report_data: expected.report_data.as_ref(),
         test_root: expected.trust_root.as_deref(),
+        revocations: None,
     };
     appraise_evidence(evidence, endorsements, &terms.policy, &inputs, &RustCrypto)
 }

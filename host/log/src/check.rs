@@ -121,8 +121,8 @@ impl Walk<'_> {
         }
         // What a leaf says is for monitors to judge; here only what has to be kept with it.
         let Ok(parsed) = Leaf::parse(leaf) else { return Ok(()) };
-        if matches!(parsed, Leaf::Boot(_)) {
-            let row = self.storage.lock.boot(&parsed.boot())?;
+        if let Leaf::Boot(signed) = &parsed {
+            let row = self.storage.lock.boot(&signed.boot())?;
             if row.is_none_or(|row| row.index != index) {
                 let why = format!("the boot at {index} of {} is not in it", tile.entries_path());
                 return Err(damaged("the database's index", &why));

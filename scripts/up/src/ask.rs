@@ -50,7 +50,12 @@ pub(crate) fn now() -> Result<UnixSeconds> {
 
 /// A client of the host at `address`.
 pub(crate) fn client(address: SocketAddr, policy: &Policy) -> Result<Client> {
-    let options = Options { address: address.to_string(), policy: policy.clone(), extra_roots: Vec::new() };
+    let options = Options {
+        address: address.to_string(),
+        policy: policy.clone(),
+        extra_roots: Vec::new(),
+        revocations: None,
+    };
     Ok(Client::new(options)?)
 }
 

@@ -1,6 +1,6 @@
 //! The record of an appraisal while it runs: every check with what it expected and saw.
 
-use vouchsafe_receipt::{ExecutionRecord, ReceiptPayload};
+use vouchsafe_receipt::{ExecutionRecord, ReceiptPayload, VerifiedRevocations};
 use vouchsafe_verifier::UnixSeconds;
 
 use crate::policy::{Policy, Rule};
@@ -11,6 +11,10 @@ use crate::{codes, policy};
 pub(super) struct Checks<'p> {
     pub(super) policy: &'p Policy,
     pub(super) at: UnixSeconds,
+    /// The moment for which the caller asked, which `at` precedes where a verdict is sought as logged.
+    pub(super) now: UnixSeconds,
+    /// The newest list of revocations at hand.
+    pub(super) revocations: Option<&'p VerifiedRevocations>,
     pub(super) simulated: bool,
     pub(super) claims: Option<serde_json::Value>,
     pub(super) receipt: Option<ReceiptPayload>,
@@ -39,6 +43,8 @@ impl<'p> Checks<'p> {
         Self {
             policy,
             at,
+            now: at,
+            revocations: None,
             simulated: false,
             claims: None,
             receipt: None,
@@ -48,6 +54,11 @@ impl<'p> Checks<'p> {
             proved: Vec::new(),
             not_proved: Vec::new(),
         }
+    }
+
+    /// With a list of revocations, whose age counts up to `now`.
+    pub(super) fn with_revocations(self, list: Option<&'p VerifiedRevocations>, now: UnixSeconds) -> Self {
+        Self { revocations: list, now, ..self }
     }
 
     pub(super) fn document(&self) -> &'p policy::PolicyDocument {

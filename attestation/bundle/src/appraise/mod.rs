@@ -12,13 +12,14 @@ mod model;
 mod openings;
 mod platform;
 mod receipt;
+pub(crate) mod revoked;
 mod settlement;
 mod snp;
 mod statements;
 mod tdx;
 mod unproved;
 
-use vouchsafe_receipt::{AttestationDocument, Envelope, Opening};
+use vouchsafe_receipt::{AttestationDocument, Envelope, Opening, VerifiedRevocations};
 use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
@@ -49,12 +50,14 @@ pub struct Inputs<'a> {
     /// Root certificates in DER of test authorities that are believed as well, whatever the policy
     /// names. Policies for production refuse what these vouch for.
     pub extra_roots: &'a [Vec<u8>],
+    /// The newest list of revocations at hand.
+    pub revocations: Option<&'a VerifiedRevocations>,
 }
 
 impl Inputs<'_> {
     /// Judge for this moment, with nothing else brought along.
     pub fn new(at: UnixSeconds) -> Self {
-        Self { at, request: None, response: None, extra_roots: &[] }
+        Self { at, request: None, response: None, extra_roots: &[], revocations: None }
     }
 }
 
@@ -68,12 +71,14 @@ pub struct EvidenceInputs<'a> {
     /// The root certificate in DER of a test authority that is believed in place of the vendor's.
     /// Policies for production refuse what it vouches for.
     pub test_root: Option<&'a [u8]>,
+    /// The newest list of revocations at hand.
+    pub revocations: Option<&'a VerifiedRevocations>,
 }
 
 impl EvidenceInputs<'_> {
     /// Judge for this moment, with nothing else brought along.
     pub fn new(at: UnixSeconds) -> Self {
-        Self { at, report_data: None, test_root: None }
+        Self { at, report_data: None, test_root: None, revocations: None }
     }
 }
 
@@ -113,26 +118,29 @@ pub fn refuse(policy: &Policy, at: UnixSeconds, error: &Error) -> Verdict {
 /// Judges a bundle: for the moment given and, where its receipt is shown in its log, for the moment by
 /// which witnesses had seen it there.
 pub fn verify_bundle(bundle: &Bundle, policy: &Policy, inputs: &Inputs<'_>, crypto: &dyn Crypto) -> Verdict {
-    let (verdict, _) = judge_bundle(bundle, policy, inputs, crypto);
+    let (verdict, _) = judge_bundle(bundle, policy, inputs, inputs.at, crypto);
     // The moment is taken from the bundle before anything of it is verified, since what is expired
     // now can't vouch for anything now; it counts if everything it rests on verifies for that moment.
     let Some(at) = settlement::claimed_time(bundle, policy, crypto) else { return verdict };
-    let (then, logged) = judge_bundle(bundle, policy, &Inputs { at, ..*inputs }, crypto);
+    let (then, logged) = judge_bundle(bundle, policy, &Inputs { at, ..*inputs }, inputs.at, crypto);
     match logged == Some(at) {
         true => verdict.with_as_logged(&then),
         false => verdict,
     }
 }
 
-/// Judges a bundle for one moment, and gives the moment by which its receipt was logged.
+/// Judges a bundle for one moment, with what is known `now`, and gives the moment by which its receipt was
+/// logged.
 fn judge_bundle(
     bundle: &Bundle,
     policy: &Policy,
     inputs: &Inputs<'_>,
+    now: UnixSeconds,
     crypto: &dyn Crypto,
 ) -> (Verdict, Option<UnixSeconds>) {
-    let mut checks = Checks::new(policy, inputs.at);
+    let mut checks = Checks::new(policy, inputs.at).with_revocations(inputs.revocations, now);
     purpose_fits(&mut checks);
+    revoked::current(&mut checks);
     let parts = bundle.parts();
     let endorsements = parts.endorsements.as_ref();
     let verified = statements::appraise(
@@ -176,8 +184,9 @@ pub fn appraise_document(
     inputs: &Inputs<'_>,
     crypto: &dyn Crypto,
 ) -> Result<VerifiedBoot, Box<Verdict>> {
-    let mut checks = Checks::new(policy, inputs.at);
+    let mut checks = Checks::new(policy, inputs.at).with_revocations(inputs.revocations, inputs.at);
     purpose_fits(&mut checks);
+    revoked::current(&mut checks);
     checks.demand(
         check(Step::Format, "document_version", codes::DOCUMENT_VERSION),
         document.version == DOCUMENT_VERSION,
@@ -213,6 +222,7 @@ pub fn appraise_document(
     match verified.attested {
         Some(Attested { boot, epoch, receipt_key }) if verdict.is_accepted() => Ok(VerifiedBoot {
             policy: policy.clone(),
+            revocations: inputs.revocations.cloned(),
             verdict,
             platform,
             receipt_key,
@@ -234,7 +244,8 @@ pub fn appraise_evidence(
     inputs: &EvidenceInputs<'_>,
     crypto: &dyn Crypto,
 ) -> Verdict {
-    let mut checks = Checks::new(policy, inputs.at);
+    let mut checks = Checks::new(policy, inputs.at).with_revocations(inputs.revocations, inputs.at);
+    revoked::current(&mut checks);
     let Some(platform) = evidence::platform_of(evidence) else {
         evidence::unsupported(&mut checks, Step::BootEvidence);
         return checks.conclude();
@@ -257,10 +268,13 @@ pub(crate) fn check_answer(
     at: UnixSeconds,
     crypto: &dyn Crypto,
 ) -> Verdict {
-    let mut checks = Checks::new(&boot.policy, at);
+    let mut checks = Checks::new(&boot.policy, at).with_revocations(boot.revocations.as_ref(), at);
+    revoked::current(&mut checks);
+    revoked::boot(&mut checks, &boot.boot.boot.0);
     checks.simulated = boot.verdict.simulated();
     checks.claims = boot.verdict.claims().cloned();
-    for statement in boot.verdict.proved() {
+    // That nothing is revoked was said anew.
+    for statement in boot.verdict.proved().iter().filter(|statement| statement.code != revoked::NOT_REVOKED) {
         checks.prove(Step::Format, &statement.code, statement.text.clone());
     }
     let attested = Attested {

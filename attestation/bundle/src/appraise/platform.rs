@@ -5,7 +5,7 @@ use vouchsafe_verifier::{RootKind, VerifiedEvidence};
 
 use super::checks::{Checks, check};
 use super::evidence::root_text;
-use super::{snp, tdx};
+use super::{revoked, snp, tdx};
 use crate::codes;
 use crate::policy::{Purpose, ReferenceDigests, ReferenceValue, Rule, Standing};
 use crate::verdict::Step;
@@ -31,6 +31,7 @@ pub(super) fn appraise(checks: &mut Checks<'_>, step: Step, evidence: &VerifiedE
         (None, None) => super::evidence::unsupported(checks, step),
     }
     measurement(checks, step, evidence);
+    revoked::machine(checks, step, evidence);
 }
 
 /// Holds that `other` was made by the guest that made `boot`: launched from the same image on the

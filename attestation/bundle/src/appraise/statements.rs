@@ -8,7 +8,7 @@ use vouchsafe_verifier::{Evidence, UnixSeconds, VerifiedEvidence};
 use super::checks::{Check, Checks, check};
 use super::evidence::{Basis, OtherRoots, platform_of, unsupported};
 use super::platform::{self, any_of};
-use super::settlement;
+use super::{revoked, settlement};
 use crate::codes;
 use crate::policy::Rule;
 use crate::verdict::Step;
@@ -157,6 +157,7 @@ pub(super) fn boot(checks: &mut Checks<'_>, boot: &BootStatement) {
         );
     }
     settlement::promised(checks, boot);
+    revoked::boot(checks, &boot.boot.0);
 }
 
 /// Holds the epoch against `now`, which is the moment of judging or the receipt's own time.

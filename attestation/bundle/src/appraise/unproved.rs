@@ -108,7 +108,7 @@ fn is_about(path: &str, subject: Subject, platform: Option<Platform>) -> bool {
         return false;
     }
     match subject {
-        Subject::Evidence => path == "measurements" || is_in(&["trust.", "platform."]),
+        Subject::Evidence => path == "measurements" || is_in(&["trust.", "platform.", "revocations."]),
         Subject::Document => {
             path != "platform.report_data"
                 && path != "freshness.receipt_age_seconds_max"

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use vouchsafe_receipt::ReceiptKey;
+use vouchsafe_receipt::threshold::SIGNATURES_MAX;
 use vouchsafe_translog::Algorithm;
 use vouchsafe_translog::quorum::WITNESSES_MAX;
 
@@ -18,6 +20,7 @@ pub(super) fn check(document: &PolicyDocument) -> Result<(), Error> {
     check_measurements(document)?;
     check_models(document)?;
     check_log(document)?;
+    check_revocations(document)?;
     match document.purpose {
         Purpose::Production => check_production(document),
         Purpose::Simulation | Purpose::Evidence => Ok(()),
@@ -155,6 +158,30 @@ fn check_log(document: &PolicyDocument) -> Result<(), Error> {
     }
     if quorum.keys.len() > WITNESSES_MAX {
         return Err(contradiction(QUORUM, format!("more than {WITNESSES_MAX} witnesses")));
+    }
+    Ok(())
+}
+
+fn check_revocations(document: &PolicyDocument) -> Result<(), Error> {
+    const LIST: &str = "revocations.list";
+    let Rule::Require(reference) = &document.revocations.list else { return Ok(()) };
+    let keys = &reference.keys;
+    if let Some(place) = keys.iter().position(|key| !ReceiptKey::is_spki(&key.0)) {
+        return Err(contradiction(LIST, format!("key {place} is not a P-256 SubjectPublicKeyInfo")));
+    }
+    if keys.iter().enumerate().any(|(place, key)| keys.iter().take(place).any(|before| before == key)) {
+        return Err(contradiction(LIST, "a key is named twice"));
+    }
+    if keys.len() > SIGNATURES_MAX {
+        return Err(contradiction(LIST, format!("more than {SIGNATURES_MAX} keys")));
+    }
+    if reference.threshold == 0 {
+        return Err(contradiction(LIST, "a threshold of zero believes anybody"));
+    }
+    let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    // As with witnesses: nobody at all accepts nothing; some, but too few, are a mistake.
+    if count != 0 && reference.threshold > count {
+        return Err(contradiction(LIST, format!("a threshold of {} of {count} keys", reference.threshold)));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_receipt::EngineIdentity;
-use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::encoding::{Base64, Hex};
 
 use super::log::{LogReference, QuorumReference};
 use super::platform::PlatformRules;
@@ -246,6 +246,19 @@ pub struct Images {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocations {
-    /// A current list of revoked boots, chips, images and keys.
-    pub list: Unbuilt,
+    /// A current list of revoked boots, keys, chips, images and processors is at hand, and names none of
+    /// what is judged.
+    pub list: Rule<RevocationReference>,
+}
+
+/// Who may revoke, and how old their newest list may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationReference {
+    /// Public keys that may sign: P-256, the DER of their SubjectPublicKeyInfo.
+    pub keys: Vec<Base64>,
+    /// How many of them must have signed; at least one.
+    pub threshold: u64,
+    /// Most seconds since the list was issued.
+    pub age_seconds_max: u64,
 }

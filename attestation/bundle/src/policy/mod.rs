@@ -16,7 +16,8 @@ mod rule;
 
 pub use document::{
     Anchors, Engine, Freshness, Gpu, Images, Log, ModelReference, Openings, Operator, Parameters,
-    PolicyDocument, Proof, Purpose, Replay, Revocations, Sessions, Settlement, Trust, Vendor, Witnesses,
+    PolicyDocument, Proof, Purpose, Replay, RevocationReference, Revocations, Sessions, Settlement, Trust,
+    Vendor, Witnesses,
 };
 pub use log::{LogReference, QuorumReference, Vkey};
 pub use platform::{
@@ -25,9 +26,12 @@ pub use platform::{
 };
 pub(crate) use reference::Standing;
 pub use reference::{ReferenceDigests, ReferenceValue, Revocation};
-pub use rule::{Demanded, Moment, Reason, Rule, Unbuilt};
+pub use rule::{Demanded, Reason, Rule, Unbuilt};
+pub use vouchsafe_verifier::Moment;
 
 use serde_json::Value;
+use vouchsafe_receipt::threshold::Signers;
+use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
@@ -121,6 +125,13 @@ impl Policy {
     pub fn with_model(mut self, model: ModelReference) -> Result<Self, Error> {
         push(&mut self.document.models, model);
         Self::new(self.document)
+    }
+
+    /// Who may revoke; `None` where the policy ignores revocations, or names nobody.
+    pub fn revocation_signers(&self, crypto: &dyn Crypto) -> Option<Signers> {
+        let reference = self.document.revocations.list.required()?;
+        let threshold = usize::try_from(reference.threshold).unwrap_or(usize::MAX);
+        Signers::new(reference.keys.iter().map(|key| key.0.as_slice()), threshold, crypto).ok()
     }
 
     /// Every ignored decision, as its path and the reason, sorted by path.

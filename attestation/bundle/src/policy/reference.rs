@@ -1,11 +1,11 @@
 //! Reference values: measurements that were blessed, for how long, and whether that still holds.
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::{Moment, UnixSeconds};
 
 use super::platform::PlatformName;
-use super::rule::{Moment, Rule};
+use super::rule::Rule;
 
 /// One blessed measurement of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

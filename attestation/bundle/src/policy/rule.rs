@@ -4,7 +4,6 @@ use core::marker::PhantomData;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vouchsafe_verifier::UnixSeconds;
 
 /// Longest reason for ignoring something, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -127,25 +126,6 @@ impl<'de> Deserialize<'de> for Unbuilt {
                 "this version has no such check, so it can only be ignored, with a reason",
             )),
         }
-    }
-}
-
-/// A moment in a policy, written in RFC 3339 as `2026-11-21T12:00:00Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub UnixSeconds);
-
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        UnixSeconds::from_rfc3339(&text)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("expected a moment as 2026-11-21T12:00:00Z"))
     }
 }
 

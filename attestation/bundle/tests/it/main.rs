@@ -12,6 +12,7 @@ mod logs;
 mod mutation;
 mod policies;
 mod properties;
+mod revocations;
 mod rollover;
 mod rules_snp;
 mod rules_tdx;

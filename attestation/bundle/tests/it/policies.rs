@@ -161,7 +161,6 @@ fn what_does_not_exist_yet_can_only_be_ignored() {
         ("proof", "execution"),
         ("gpu", "evidence"),
         ("images", "released"),
-        ("revocations", "list"),
     ] {
         let result = with(&format!("/{section}/{field}"), json!({"require": true}));
         malformed(result, &format!("{section}.{field}"), "can only be ignored");

@@ -21,20 +21,33 @@ pub(crate) struct Enclave {
     /// refuse what it vouches for
     #[arg(long, value_name = "FILE")]
     root: Vec<PathBuf>,
+    /// The newest signed list of revocations, as `vouchsafe policy pull` keeps it; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    revocations: Option<PathBuf>,
 }
 
 impl Enclave {
     /// A client of the enclaves behind `address`.
     pub(super) fn client(&self, address: &str) -> Result<Arc<Client>, Failure> {
-        client(address, &self.policy, &self.root)
+        client(address, &self.policy, &self.root, self.revocations.as_deref())
     }
 }
 
 /// A client of the enclaves behind `address` that satisfy this policy file, under these roots as well.
-pub(super) fn client(address: &str, policy: &Path, roots: &[PathBuf]) -> Result<Arc<Client>, Failure> {
+pub(super) fn client(
+    address: &str,
+    policy: &Path,
+    roots: &[PathBuf],
+    revocations: Option<&Path>,
+) -> Result<Arc<Client>, Failure> {
     let policy = input::read_policy(policy)?;
     let extra_roots = roots.iter().map(|path| input::read_certificate(path)).collect::<Result<_, _>>()?;
-    let options = Options { address: address.to_owned(), policy, extra_roots };
+    let options = Options {
+        address: address.to_owned(),
+        policy,
+        extra_roots,
+        revocations: revocations.map(Path::to_owned),
+    };
     Ok(Arc::new(Client::new(options)?))
 }
 

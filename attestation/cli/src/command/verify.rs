@@ -32,6 +32,10 @@ pub(crate) struct Arguments {
     /// log, not the one for now; without a proof of that moment, exit 20
     #[arg(long)]
     as_logged: bool,
+    /// The newest signed list of revocations, as `vouchsafe policy pull` keeps it. The policy names who may
+    /// sign it; where it does and no list is given, exit 20
+    #[arg(long, value_name = "FILE")]
+    revocations: Option<PathBuf>,
     /// The request's body, to match with the receipt
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -55,7 +59,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         path.as_ref().map(|path| input::read(path, input::BODY_BYTES_MAX)).transpose()
     };
     let (request, response) = (body(&arguments.request)?, body(&arguments.response)?);
+    let revocations = arguments.revocations.as_deref();
+    let revocations = revocations.map(|path| input::read_revocations(path, &policy)).transpose()?;
     let inputs = Inputs {
+        revocations: revocations.as_ref(),
         request: request.as_deref(),
         response: response.as_deref(),
         ..Inputs::new(input::moment_or_now(arguments.at)?)

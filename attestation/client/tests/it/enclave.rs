@@ -159,7 +159,12 @@ impl Enclave {
 }
 
 pub(crate) fn client(address: SocketAddr) -> Client {
-    let options = Options { address: address.to_string(), policy: policy(), extra_roots: Vec::new() };
+    let options = Options {
+        address: address.to_string(),
+        policy: policy(),
+        extra_roots: Vec::new(),
+        revocations: None,
+    };
     Client::new(options).unwrap()
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use vouchsafe_monitor::gap::Probes;
 use vouchsafe_monitor::{Accepted, Appraise, Fetch, Mirror, Monitor, Parts, Refused, Report, Source, Store};
+use vouchsafe_receipt::threshold::Signers;
 use vouchsafe_receipt::{AttestedStatement, CheckpointRef};
 use vouchsafe_translog::note::{Algorithm, VerifierKey};
 use vouchsafe_translog::tile::push_leaf;
@@ -16,6 +17,7 @@ use vouchsafe_verifier::encoding::{Hex, to_hex};
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 
 use crate::enclave::{EXPIRES, GOOD, Logged};
+use crate::revoked::Authority;
 
 pub(crate) const ORIGIN: &str = "log.example/one";
 pub(crate) const T: u64 = 1_750_000_000;
@@ -172,6 +174,10 @@ impl Appraise for TestPolicy {
         at: UnixSeconds,
     ) -> Result<(), Refused> {
         self.boot(epoch, endorsements, at).map(drop)
+    }
+
+    fn revocation_signers(&self) -> Option<Signers> {
+        Some(Authority::get().signers())
     }
 }
 

@@ -5,5 +5,7 @@ mod enclave;
 mod honest;
 mod log;
 mod lying;
+mod revoked;
 mod settling;
 mod watch;
+mod webhook;

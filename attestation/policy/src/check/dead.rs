@@ -43,6 +43,7 @@ fn dead_everywhere(document: &PolicyDocument) -> Vec<&'static str> {
             "witnesses.quorum",
             document.witnesses.quorum.required().is_some_and(|quorum| quorum.keys.is_empty()),
         ),
+        ("revocations.list", document.revocations.list.required().is_some_and(|list| list.keys.is_empty())),
     ];
     lists.into_iter().filter(|(_, dead)| *dead).map(|(path, _)| path).collect()
 }

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod compare;
 mod init;
 mod print;
+mod revoke;
+mod revokers;
 mod sign;
+mod submit;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,6 +85,10 @@ enum Command {
     Sign(sign::Sign),
     Verify(sign::Verify),
     Pull(sign::Pull),
+    Revokers(revokers::Revokers),
+    Revoke(Box<revoke::Revoke>),
+    Submit(submit::Submit),
+    Compare(compare::Compare),
 }
 
 /// How to print.
@@ -111,6 +119,8 @@ pub(crate) enum Failure {
     Signed(#[from] signed::Error),
     #[error(transparent)]
     Follow(#[from] FollowError),
+    #[error("{0} ({1})")]
+    Refused(String, String),
     #[error("{0}")]
     Own(String),
 }
@@ -119,6 +129,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Own(_) => 1,
+            Self::Refused(..) => OBJECTION,
             // A key or a threshold is the caller's own; anything else is a release that is refused.
             Self::Signed(error) | Self::Follow(FollowError::Refused { error }) => match error {
                 signed::Error::Key(_) => 30,
@@ -139,6 +150,10 @@ impl Arguments {
             Command::Sign(arguments) => return arguments.run(),
             Command::Verify(arguments) => return arguments.run(),
             Command::Pull(arguments) => return arguments.run(),
+            Command::Revoke(arguments) => return arguments.run(),
+            Command::Submit(arguments) => return arguments.run(),
+            Command::Revokers(arguments) => return arguments.run(),
+            Command::Compare(arguments) => return arguments.run(),
             Command::Check { policy, at, strict, format } => {
                 let findings = check(&read_policy(policy)?, moment_or_now(*at)?);
                 print::findings(&findings, *format);

@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use vouchsafe_policy::cases::Outcome;
 use vouchsafe_policy::check::{Finding, Severity};
+use vouchsafe_policy::compare::{Comparison, Open};
 use vouchsafe_policy::diff::{Change, Direction};
 use vouchsafe_policy::explain::Explanation;
 
@@ -65,6 +66,30 @@ pub(super) fn changes(changes: &[Change], format: Format) {
         let narrowing = changes.len() - widening;
         anstream::println!("\n{widening} accept what was not accepted, {narrowing} refuse what was");
     }
+}
+
+pub(super) fn comparison(comparison: &Comparison, format: Format) {
+    if format == Format::Json {
+        return json(comparison);
+    }
+    let [first, second] = &comparison.decisions;
+    anstream::println!("first {}, second {}", clean(first), clean(second));
+    for (title, style, open) in [
+        ("The first leaves unproved, and the second establishes", GREEN, &comparison.second_establishes),
+        ("The second leaves unproved, and the first establishes", YELLOW, &comparison.first_establishes),
+        ("One leaves unproved, and the other says nothing of", DIM, &comparison.unsaid),
+    ] {
+        if open.is_empty() {
+            continue;
+        }
+        anstream::println!("\n{title}");
+        for Open { code, text, established_by } in open {
+            let by = established_by.as_ref().map(|by| format!("  ({})", clean(by))).unwrap_or_default();
+            anstream::println!("  {style}{}{style:#}{DIM}{by}{DIM:#}", clean(code));
+            anstream::println!("    {}", clean(text));
+        }
+    }
+    anstream::println!("\n{} left unproved by both", comparison.both.len());
 }
 
 pub(super) fn outcomes(outcomes: &[Outcome], format: Format) {

@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
-use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
 use vouchsafe_policy::follow::{Followed, Follower};
-use vouchsafe_policy::signed::{Release, SIGNED_BYTES_MAX, SignedPolicy, SigningKey, Trusted};
+use vouchsafe_policy::revocations::{self, Document};
+use vouchsafe_policy::signed::{
+    Error, Release, SIGNED_BYTES_MAX, SignedPolicy, Signers, SigningKey, trusted,
+};
+use vouchsafe_receipt::{PayloadType, SignedRevocations};
 use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{to_base64, to_hex};
 
 use super::{Failure, Format, OBJECTION, moment_or_now, parse_moment, print, read};
@@ -28,14 +32,14 @@ pub(super) struct Keygen {
     out: PathBuf,
 }
 
-/// Sign a policy as a release, or add a signature to one
+/// Sign a policy or a document of revocations as a release, or add a signature to one
 ///
 /// The result goes to standard output. Whoever signs a release that others signed gives it in the place of
-/// the policy, and no --serial or --expires.
+/// the document, and no --serial or --expires.
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
-    /// The policy, or a signed policy
-    policy: PathBuf,
+    /// The policy or document of revocations, or a signed one
+    document: PathBuf,
     /// The private key, PEM
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -50,9 +54,9 @@ pub(super) struct Sign {
     at: Option<UnixSeconds>,
 }
 
-/// Whom to believe about policies.
+/// Whom to believe about policies and revocations.
 #[derive(Debug, clap::Args)]
-struct Signers {
+struct SignedBy {
     /// A public key that may sign, PEM; several times for several
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
@@ -64,25 +68,25 @@ struct Signers {
     at: Option<UnixSeconds>,
 }
 
-/// Verify a signed policy and print the policy in it
+/// Verify a signed policy or list of revocations and print what is in it
 ///
 /// By itself it knows no release before this one: `pull` remembers. Exit status 10 when it is refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// The signed policy
+    /// The signed policy or list
     signed: PathBuf,
     #[command(flatten)]
-    signers: Signers,
+    signers: SignedBy,
 }
 
 /// Fetch a release, show what changes, and take it
 ///
 /// What only narrows takes effect at once; what accepts more waits for the cool-down, from when it was first
-/// seen. The policy in force is STATE/policy.json. Exit status 0 when the release is in force, 10 when it is refused
-/// or waits, 30 when it can't be fetched.
+/// seen. The policy in force is STATE/policy.json, the list of revocations in force STATE/revocations.json. Exit
+/// status 0 when the release is in force, 10 when it is refused or waits, 30 when it can't be fetched.
 #[derive(Debug, clap::Args)]
 pub(super) struct Pull {
-    /// The signed policy: a file, or its address, http://…
+    /// The signed policy or list of revocations: a file, or its address, http://…
     from: String,
     /// Folder with the policy in force and what was seen
     #[arg(long, value_name = "DIR")]
@@ -91,7 +95,7 @@ pub(super) struct Pull {
     #[arg(long, value_name = "HOURS", default_value_t = 48)]
     cool_down: u64,
     #[command(flatten)]
-    signers: Signers,
+    signers: SignedBy,
     /// How to print the changes
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -113,31 +117,71 @@ impl Keygen {
 
 impl Sign {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let json = read(&self.policy, SIGNED_BYTES_MAX)?;
+        let json = read(&self.document, SIGNED_BYTES_MAX)?;
         let pem = read(&self.key, KEY_BYTES_MAX)?;
         let document =
             PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| unusable(&self.key, "a private key"))?;
         let key = SigningKey::from_pkcs8(document.secret_pkcs8_der())?;
-        let mut signed = match (self.serial, self.expires) {
-            (Some(serial), Some(expires)) => {
-                let release = Release::new(serial, moment_or_now(self.at)?, expires, &json)?;
-                SignedPolicy::unsigned(&release)
-            }
-            _ => SignedPolicy::parse(&json)?,
+        let text = match is_of_revocations(&json) {
+            true => self.revocations(&json, &key)?,
+            false => self.policy(&json, &key)?,
         };
-        signed.sign(&key)?;
-        anstream::print!("{}", signed.to_json());
+        anstream::print!("{text}");
         Ok(ExitCode::SUCCESS)
     }
+
+    fn policy(&self, json: &[u8], key: &SigningKey) -> Result<String, Failure> {
+        let mut signed = match (self.serial, self.expires) {
+            (Some(serial), Some(expires)) => {
+                let release = Release::new(serial, moment_or_now(self.at)?, expires, json)?;
+                SignedPolicy::unsigned(&release)
+            }
+            _ => SignedPolicy::parse(json)?,
+        };
+        signed.sign(key)?;
+        Ok(signed.to_json())
+    }
+
+    fn revocations(&self, json: &[u8], key: &SigningKey) -> Result<String, Failure> {
+        let mut signed = match (self.serial, self.expires) {
+            (Some(serial), Some(expires)) => {
+                Document::parse(json)?.release(serial, moment_or_now(self.at)?, expires)?
+            }
+            _ => SignedRevocations::parse(json).map_err(Error::Revocations)?,
+        };
+        revocations::sign(&mut signed, key)?;
+        Ok(signed.to_json())
+    }
+}
+
+/// Whether a text is a document of revocations, or a signed list of them; only to choose who reads it.
+fn is_of_revocations(json: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(json) else { return false };
+    let is_list = value.get("payloadType").is_some_and(|kind| kind == PayloadType::Revocation.as_str());
+    is_list || value.get("revocations").is_some_and(serde_json::Value::is_array)
 }
 
 impl Verify {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let signed = SignedPolicy::parse(&read(&self.signed, SIGNED_BYTES_MAX)?)?;
-        let verified = signed.verify(&self.signers.trusted()?, moment_or_now(self.signers.at)?, None)?;
+        let (json, at) = (read(&self.signed, SIGNED_BYTES_MAX)?, moment_or_now(self.signers.at)?);
+        if is_of_revocations(&json) {
+            return self.revocations(&json, at);
+        }
+        let verified = SignedPolicy::parse(&json)?.verify(&self.signers.trusted()?, at, None)?;
         let release = verified.release();
         anstream::eprintln!("release {}, good until {}", release.serial, release.expires.0);
         anstream::print!("{}", verified.document());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn revocations(&self, json: &[u8], at: UnixSeconds) -> Result<ExitCode, Failure> {
+        let signed = SignedRevocations::parse(json).map_err(Error::Revocations)?;
+        let verified = signed.verify(&self.signers.trusted()?, &Ring).map_err(Error::Revocations)?;
+        let list = verified.list();
+        list.check_dates(at).map_err(Error::Revocations)?;
+        anstream::eprintln!("list {}, good until {}", list.serial, list.expires.0);
+        let document = Document { revocations: list.revocations.clone(), ..Document::empty() };
+        anstream::print!("{}", document.to_json());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -148,11 +192,16 @@ impl Pull {
         let at = moment_or_now(self.signers.at)?;
         let signed = self.fetch()?;
         let cool_down = self.cool_down.saturating_mul(3600);
-        match Follower::new(&self.state)?.take(&signed, &trusted, at, cool_down)? {
+        let follower = Follower::new(&self.state)?;
+        let (followed, name) = match is_of_revocations(&signed) {
+            true => (follower.take_revocations(&signed, &trusted, at, cool_down)?, "revocations.json"),
+            false => (follower.take(&signed, &trusted, at, cool_down)?, "policy.json"),
+        };
+        match followed {
             Followed::Current => anstream::eprintln!("this release is in force"),
             Followed::Applied(changes) => {
                 print::changes(&changes, self.format);
-                anstream::eprintln!("in force: {}", self.state.join("policy.json").display());
+                anstream::eprintln!("in force: {}", self.state.join(name).display());
             }
             Followed::Pending(changes, until) => {
                 print::changes(&changes, self.format);
@@ -184,17 +233,18 @@ impl Pull {
     }
 }
 
-impl Signers {
-    fn trusted(&self) -> Result<Trusted, Failure> {
-        let spki = |path: &PathBuf| {
-            let pem = read(path, POLICY_BYTES_MAX)?;
-            let spki =
-                SubjectPublicKeyInfoDer::from_pem_slice(&pem).map_err(|_| unusable(path, "a public key"))?;
-            Ok::<_, Failure>(spki.as_ref().to_vec())
-        };
-        let spkis: Result<Vec<_>, _> = self.key.iter().map(spki).collect();
-        Ok(Trusted::new(&spkis?, self.threshold)?)
+impl SignedBy {
+    fn trusted(&self) -> Result<Signers, Failure> {
+        let spkis: Result<Vec<_>, _> = self.key.iter().map(|path| read_spki(path)).collect();
+        Ok(trusted(&spkis?, self.threshold)?)
     }
+}
+
+/// A public key in PEM, as its DER.
+pub(super) fn read_spki(path: &Path) -> Result<Vec<u8>, Failure> {
+    let pem = read(path, KEY_BYTES_MAX)?;
+    let spki = SubjectPublicKeyInfoDer::from_pem_slice(&pem).map_err(|_| unusable(path, "a public key"))?;
+    Ok(spki.as_ref().to_vec())
 }
 
 fn unusable(path: &Path, what: &str) -> Failure {

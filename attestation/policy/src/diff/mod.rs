@@ -79,6 +79,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
     at_most(&mut changes, "settlement.bound", &old.settlement.bound, &new.settlement.bound);
     any_of(&mut changes, "log.inclusion", &old.log.inclusion, &new.log.inclusion);
     references::quorum(&mut changes, &old.witnesses.quorum, &new.witnesses.quorum);
+    references::revocations(&mut changes, &old.revocations.list, &new.revocations.list);
     changes.0.sort_by(|a, b| (a.direction, &a.path, &a.text).cmp(&(b.direction, &b.path, &b.text)));
     changes.0
 }

@@ -1,6 +1,8 @@
 //! Reference measurements, models and witnesses: lists whose entries have more to them than a value.
 
-use vouchsafe_bundle::policy::{ModelReference, Moment, QuorumReference, ReferenceValue, Rule};
+use vouchsafe_bundle::policy::{
+    ModelReference, Moment, QuorumReference, ReferenceValue, RevocationReference, Rule,
+};
 
 use super::Changes;
 use super::order::{both, shown};
@@ -85,6 +87,34 @@ pub(super) fn models(
     }
     for model in old.iter().filter(|model| !new.iter().any(|after| is_same(after, model))) {
         changes.narrows(PATH, format!("no longer accepts {}", shown(model)));
+    }
+}
+
+/// Who may revoke may also fail to, so that other keys, fewer signatures and an older list accept more.
+pub(super) fn revocations(
+    changes: &mut Changes,
+    old: &Rule<RevocationReference>,
+    new: &Rule<RevocationReference>,
+) {
+    const PATH: &str = "revocations.list";
+    let Some((old, new)) = both(changes, PATH, old, new) else { return };
+    for key in new.keys.iter().filter(|key| !old.keys.contains(key)) {
+        changes.widens(PATH, format!("also believes {}", shown(key)));
+    }
+    for key in old.keys.iter().filter(|key| !new.keys.contains(key)) {
+        changes.narrows(PATH, format!("no longer believes {}", shown(key)));
+    }
+    let line = format!("{} signatures suffice, before {}", new.threshold, old.threshold);
+    if new.threshold < old.threshold {
+        changes.widens(PATH, line);
+    } else if new.threshold > old.threshold {
+        changes.narrows(PATH, line);
+    }
+    let line = format!("a list may be {} s old, before {}", new.age_seconds_max, old.age_seconds_max);
+    if new.age_seconds_max > old.age_seconds_max {
+        changes.widens(PATH, line);
+    } else if new.age_seconds_max < old.age_seconds_max {
+        changes.narrows(PATH, line);
     }
 }
 

@@ -99,10 +99,19 @@ pub(crate) fn requiring_everything() -> Value {
         ("/freshness/epoch_seconds_max", json!(3600)),
         ("/freshness/receipt_age_seconds_max", json!(3600)),
         ("/settlement/bound", json!(60)),
+        ("/revocations/list", json!({"keys": [spki(1), spki(2)], "threshold": 2, "age_seconds_max": 86_400})),
     ] {
         *value.pointer_mut(pointer).unwrap() = json!({"require": demanded});
     }
     value
+}
+
+/// A public key as policies hold it. Only its form is read here.
+pub(crate) fn spki(number: u8) -> String {
+    use vouchsafe_verifier::encoding::to_base64;
+    to_base64(&vouchsafe_receipt::ReceiptKey::spki_of_point(&std::array::from_fn(|place| {
+        if place == 0 { 4 } else { number }
+    })))
 }
 
 fn fill(value: &mut Value, digests: Value) {

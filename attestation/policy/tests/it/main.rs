@@ -2,8 +2,10 @@
 
 mod cases;
 mod common;
+mod compare;
 mod differences;
 mod findings;
 mod monotone;
 mod program;
+mod revocations;
 mod signatures;

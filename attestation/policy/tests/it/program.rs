@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::common::*;
 
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn run(words: &[&str]) -> Run {
+pub(crate) fn run(words: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_vouchsafe-policy")).args(words).output().unwrap();
     Run {
         code: output.status.code().unwrap(),
@@ -22,7 +22,7 @@ fn run(words: &[&str]) -> Run {
     }
 }
 
-fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
+pub(crate) fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()

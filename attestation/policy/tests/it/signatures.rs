@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use vouchsafe_policy::diff::Direction;
 use vouchsafe_policy::follow::{FollowError, Followed, Follower};
-use vouchsafe_policy::signed::{Error, Release, Seen, SignedPolicy, SigningKey, Trusted};
+use vouchsafe_policy::signed::{self, Error, Release, Seen, SignedPolicy, Signers, SigningKey};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::Hex;
 
@@ -20,16 +20,16 @@ fn keys(count: usize) -> Vec<SigningKey> {
     (0..count).map(|_| SigningKey::generate().unwrap().0).collect()
 }
 
-fn trusted(keys: &[SigningKey], threshold: usize) -> Trusted {
+fn trusted(keys: &[SigningKey], threshold: usize) -> Signers {
     let spkis: Vec<_> = keys.iter().map(|key| key.spki().to_vec()).collect();
-    Trusted::new(&spkis, threshold).unwrap()
+    signed::trusted(&spkis, threshold).unwrap()
 }
 
 fn release(serial: u64, document: &Value) -> Release {
     Release::new(serial, NOW, later(1000 * HOUR), document.to_string().as_bytes()).unwrap()
 }
 
-fn signed(release: &Release, keys: &[SigningKey]) -> SignedPolicy {
+fn sealed(release: &Release, keys: &[SigningKey]) -> SignedPolicy {
     let mut signed = SignedPolicy::unsigned(release);
     for key in keys {
         signed.sign(key).unwrap();
@@ -46,20 +46,20 @@ fn so_many_of_the_trusted_keys_must_have_signed() {
     let (mine, others) = (keys(3), keys(2));
     let release = release(1, &sound_snp());
     let two_of_three = trusted(&mine, 2);
-    let verify = |keys: &[SigningKey]| signed(&release, keys).verify(&two_of_three, NOW, None);
+    let verify = |keys: &[SigningKey]| sealed(&release, keys).verify(&two_of_three, NOW, None);
     let verified = verify(&mine[..2]).unwrap();
     assert_eq!(verified.policy(), &parse(&sound_snp()));
     assert_eq!(code(verify(&mine[..1])), "signed_policy_threshold");
     assert_eq!(code(verify(&others)), "signed_policy_threshold");
     // Others may sign as well, which counts for nothing and does no harm.
-    let mut all = signed(&release, &others);
+    let mut all = sealed(&release, &others);
     assert_eq!(code(all.verify(&two_of_three, NOW, None)), "signed_policy_threshold");
     for key in &mine[..2] {
         all.sign(key).unwrap();
     }
     assert!(all.verify(&two_of_three, NOW, None).is_ok());
     // One key counts once, however often it signs.
-    let mut again = signed(&release, &mine[..1]);
+    let mut again = sealed(&release, &mine[..1]);
     again.sign(&mine[0]).unwrap();
     assert_eq!(code(again.verify(&two_of_three, NOW, None)), "signed_policy_threshold");
 }
@@ -68,7 +68,7 @@ fn so_many_of_the_trusted_keys_must_have_signed() {
 fn every_byte_of_an_envelope_counts() {
     let mine = keys(1);
     let one = trusted(&mine, 1);
-    let text = signed(&release(1, &sound_snp()), &mine).to_json();
+    let text = sealed(&release(1, &sound_snp()), &mine).to_json();
     let envelope: Value = serde_json::from_str(&text).unwrap();
     assert!(SignedPolicy::parse(text.as_bytes()).unwrap().verify(&one, NOW, None).is_ok());
     for pointer in ["/payload", "/signatures/0/sig", "/signatures/0/keyid"] {
@@ -99,7 +99,7 @@ fn every_byte_of_an_envelope_counts() {
 fn dates_and_serials_are_kept() {
     let mine = keys(1);
     let one = trusted(&mine, 1);
-    let first = signed(&release(7, &sound_snp()), &mine);
+    let first = sealed(&release(7, &sound_snp()), &mine);
     assert_eq!(code(first.verify(&one, later(1000 * HOUR), None)), "signed_policy_expired");
     assert!(first.verify(&one, later(1000 * HOUR - 1), None).is_ok());
     assert_eq!(code(first.verify(&one, UnixSeconds(NOW.0 - 1), None)), "signed_policy_from_future");
@@ -107,15 +107,15 @@ fn dates_and_serials_are_kept() {
     assert!(first.verify(&one, NOW, Some(&seen)).is_ok(), "the same again is no fault");
     let higher = Seen { serial: 8, release: Hex([0; 32]) };
     assert_eq!(code(first.verify(&one, NOW, Some(&higher))), "signed_policy_rollback");
-    let other = signed(&release(7, &sound_tdx()), &mine);
+    let other = sealed(&release(7, &sound_tdx()), &mine);
     assert_eq!(code(other.verify(&one, NOW, Some(&seen))), "signed_policy_fork");
     let document = sound_snp().to_string();
     assert_eq!(code(Release::new(1, NOW, NOW, document.as_bytes())), "signed_policy_malformed");
     assert_eq!(code(Release::new(1, NOW, later(1), b"{}")), "policy_malformed");
     for threshold in [0, 2] {
-        assert_eq!(code(Trusted::new(&[mine[0].spki().to_vec()], threshold)), "signing_key_unusable");
+        assert_eq!(code(signed::trusted(&[mine[0].spki().to_vec()], threshold)), "signing_key_unusable");
     }
-    assert_eq!(code(Trusted::new(&[vec![0; 91]], 1)), "signing_key_unusable");
+    assert_eq!(code(signed::trusted(&[vec![0; 91]], 1)), "signing_key_unusable");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn what_accepts_more_waits_and_what_accepts_less_does_not() {
     let own = tempfile::tempdir().unwrap();
     let follower = Follower::new(&own.path().join("state")).unwrap();
     let take = |release: &Release, at: UnixSeconds| {
-        follower.take(signed(release, &mine).to_json().as_bytes(), &one, at, 48 * HOUR)
+        follower.take(sealed(release, &mine).to_json().as_bytes(), &one, at, 48 * HOUR)
     };
     let strict = sound_snp();
     let loose = with(&strict, "/platform/snp/crl", json!({"ignore": "for a test"}));
@@ -164,7 +164,7 @@ fn a_followers_broken_state_is_told_and_nothing_is_taken() {
     let own = tempfile::tempdir().unwrap();
     let follower = Follower::new(own.path()).unwrap();
     std::fs::write(own.path().join("seen.json"), "{").unwrap();
-    let text = signed(&release(1, &sound_snp()), &mine).to_json();
+    let text = sealed(&release(1, &sound_snp()), &mine).to_json();
     let error = follower.take(text.as_bytes(), &trusted(&mine, 1), NOW, 0).unwrap_err();
     assert!(matches!(&error, FollowError::State { path, .. } if path.ends_with("seen.json")), "{error}");
     assert!(follower.current().unwrap().is_none());

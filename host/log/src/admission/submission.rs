@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use vouchsafe_bundle::{Verdict, appraise_boot, appraise_epoch};
 use vouchsafe_receipt::{
     AttestedStatement, BootRecord, BootStatement, Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf,
-    ReceiptKey, SignedLeaf, VerifiedReceipt,
+    ReceiptKey, SignedLeaf, SignedRevocations, VerifiedReceipt,
 };
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -23,6 +23,11 @@ const BOOT_NOT_ADMITTED: &str = "boot_not_admitted";
 const BOOT_ADMITTED_BEFORE: &str = "boot_admitted_before";
 /// Endorsements come in together with what was admitted with them.
 const ENDORSEMENTS_ALONE: &str = "endorsements_without_boot";
+
+/// The log's policy names nobody who may revoke.
+const REVOCATIONS_NOT_CONFIGURED: &str = "revocations_not_configured";
+/// Somebody signed the list whom the log's policy does not name.
+const REVOCATION_SIGNER_UNKNOWN: &str = "revocation_signer_unknown";
 
 const PAYLOAD_LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
 
@@ -95,6 +100,7 @@ impl<'a> Submission<'a> {
                 let key = self.key(&signed.boot())?;
                 Close::verify(signed.envelope(), &key, &Ring).or_else(|e| refuse(&e))?;
             }
+            Leaf::Revocation(signed) => self.revocations(signed)?,
             _ => return Err(Refusal::Code("leaf_type_unknown")),
         }
         Ok(admitted)
@@ -166,6 +172,19 @@ impl<'a> Submission<'a> {
         appraise_epoch(&attested, &epoch, record.epoch, endorsements, policy, self.at, &Ring)
             .map_err(|verdict| refused(&verdict))?;
         self.keep([record.statement.0, record.evidence.0], newer.as_ref())
+    }
+
+    /// Admits a list of revocations that those sign whom the log's policy names, and nobody else: otherwise
+    /// anybody could make many leaves of one list by adding to its signatures. It is public from then on; whether
+    /// anything is refused for it is for those to decide who read it.
+    fn revocations(&self, signed: &SignedRevocations) -> Result<(), Refusal> {
+        let signers = self.admission.policy.revocation_signers(&Ring);
+        let signers = signers.ok_or(Refusal::Code(REVOCATIONS_NOT_CONFIGURED))?;
+        if !signed.is_by(&signers) {
+            return Err(Refusal::Code(REVOCATION_SIGNER_UNKNOWN));
+        }
+        let verified = signed.verify(&signers, &Ring).or_else(|error| refuse(&error))?;
+        verified.list().check_dates(self.at).or_else(|error| refuse(&error))
     }
 
     /// Admits endorsements with which something was admitted in this very submission. Others would be

@@ -23,7 +23,7 @@ use crate::common::Place;
 const KEY: &str = "log.example/2026+a5a5a5a5+AaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWl";
 
 /// A log's admission, without the program around it.
-struct Desk {
+pub(crate) struct Desk {
     place: Place,
     blobs: Arc<BlobPool>,
     admission: PolicyAdmission,
@@ -31,7 +31,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn new(change: impl FnOnce(&mut Value)) -> Self {
         let place = Place::new();
         let log = place.open().unwrap();
         let storage = log.storage().clone();
@@ -46,7 +46,7 @@ impl Desk {
     }
 
     /// Submits leaves, appends those that are admitted, and says what came of each.
-    fn submit(&mut self, leaves: &[&[u8]], at: UnixSeconds) -> Vec<&'static str> {
+    pub(crate) fn submit(&mut self, leaves: &[&[u8]], at: UnixSeconds) -> Vec<&'static str> {
         let has = |leaf: &&&[u8]| crate::common::all_leaves(self.log.storage()).iter().any(|l| l == **leaf);
         let known: Vec<&[u8]> = leaves.iter().filter(has).copied().collect();
         let new: Vec<&[u8]> = leaves.iter().filter(|leaf| !has(leaf)).copied().collect();

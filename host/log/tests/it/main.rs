@@ -10,5 +10,6 @@ mod http;
 mod interop;
 mod program;
 mod retire;
+mod revocations;
 mod witness;
 mod witnesses;

@@ -103,6 +103,7 @@ async fn a_simulated_machine_is_refused_by_production_policies() {
         address: host.address.to_string(),
         policy: production(),
         extra_roots: vec![amd().ark_der().to_vec()],
+        revocations: None,
     };
     let refused = Client::new(options).unwrap().ask(&question("secret")).await.map(drop).unwrap_err();
     assert_eq!(refused.code(), "root_simulated");

@@ -88,7 +88,12 @@ pub(crate) fn policy() -> Policy {
 }
 
 pub(crate) fn client(host: &vouchsafe_adversary::Host) -> Client {
-    let options = Options { address: host.address.to_string(), policy: policy(), extra_roots: Vec::new() };
+    let options = Options {
+        address: host.address.to_string(),
+        policy: policy(),
+        extra_roots: Vec::new(),
+        revocations: None,
+    };
     Client::new(options).unwrap()
 }
 

@@ -41,7 +41,7 @@ pub(super) fn fetch(endpoint: &Endpoint) -> Result<Result<Bundle, ExitCode>, Fai
         "-" => read_token()?,
         token => token.to_owned(),
     };
-    let client = enclave::client(to, policy, &endpoint.root)?;
+    let client = enclave::client(to, policy, &endpoint.root, None)?;
     let runtime = enclave::runtime()?;
     let attested = match runtime.block_on(enclave::attest(&client, Format::Text, false))? {
         Ok(attested) => attested,

@@ -49,6 +49,9 @@ struct Common {
     /// What REPORT_DATA must be: 64 bytes in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = input::parse_report_data)]
     report_data: Option<[u8; 64]>,
+    /// The newest signed list of revocations; the policy names who may sign it
+    #[arg(long, value_name = "FILE")]
+    revocations: Option<PathBuf>,
     /// Believe this root certificate of a test authority in place of the vendor's
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
@@ -84,8 +87,14 @@ impl Common {
         at: UnixSeconds,
     ) -> Result<ExitCode, Failure> {
         let root = self.trust_root.as_deref().map(input::read_certificate).transpose()?;
-        let inputs =
-            EvidenceInputs { at, report_data: self.report_data.as_ref(), test_root: root.as_deref() };
+        let revocations = self.revocations.as_deref();
+        let revocations = revocations.map(|path| input::read_revocations(path, policy)).transpose()?;
+        let inputs = EvidenceInputs {
+            at,
+            report_data: self.report_data.as_ref(),
+            test_root: root.as_deref(),
+            revocations: revocations.as_ref(),
+        };
         self.print(&appraise_evidence(evidence, endorsements, policy, &inputs, &Ring))
     }
 
