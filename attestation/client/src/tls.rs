@@ -8,18 +8,19 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use vouchsafe_key_exchange::client_provider;
 use vouchsafe_receipt::ReceiptKey;
 use vouchsafe_verifier::x509::{Certificate, PublicKey};
 
 /// The name that enclave certificates carry; it resolves nowhere (RFC 6761).
 pub(crate) const SERVER_NAME: &str = "vouchsafe.invalid";
 
-/// TLS 1.3 only, no early data, no resumption.
+/// TLS 1.3 only, hybrid key exchange only, no early data, no resumption.
 pub(crate) fn config() -> Result<ClientConfig, Error> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(client_provider());
     let verifier = Arc::new(KeyHolder { provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -1,4 +1,5 @@
-//! TLS sessions that end in the enclave: TLS 1.3 only, no early data, tickets that end with the epoch.
+//! TLS sessions that end in the enclave: TLS 1.3 only, hybrid key exchange, no early data, tickets that end
+//! with the epoch.
 //!
 //! The host hands over a byte stream and sees ciphertext. The key is the one in the attested boot
 //! statement. Resumption tickets are sealed under keys that exist in memory only and are replaced
@@ -8,11 +9,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::crypto::ring::Ticketer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use vouchsafe_key_exchange::server_provider;
 
 use crate::ServeError;
 use crate::boot::TlsKey;
@@ -50,7 +52,7 @@ impl Sessions {
 
 fn server_config(key: &TlsKey) -> Result<ServerConfig, ServeError> {
     let failed = |error: rustls::Error| ServeError::Key { role: "TLS", problem: error.to_string() };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(server_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_no_client_auth()

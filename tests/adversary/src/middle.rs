@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use vouchsafe_key_exchange::{client_provider, server_provider};
 use vouchsafe_link::{Endpoint, FramedStream, SESSION_PORT, dial};
 
 /// What he does with the plaintext that travels towards the client.
@@ -111,7 +112,7 @@ async fn relay(
 pub(crate) fn server_config() -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
     let made = rcgen::generate_simple_self_signed(["vouchsafe.invalid".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(server_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)?;
@@ -119,7 +120,7 @@ pub(crate) fn server_config() -> Result<ServerConfig, Box<dyn std::error::Error 
 }
 
 fn client_config() -> Result<ClientConfig, Error> {
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(client_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Credulous))

@@ -111,7 +111,7 @@ impl Enclave {
     pub(crate) async fn start_at(address: SocketAddr, fault: Option<Fault>) -> Self {
         let (certificate, key, spki) = certificate();
         let attested = if fault == Some(Fault::OtherTlsKey) { self::certificate().2 } else { spki };
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(vouchsafe_key_exchange::server_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_no_client_auth()

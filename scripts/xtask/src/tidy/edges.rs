@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 28] = [
+const ALLOWED: [(&str, &[&str]); 29] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -18,8 +18,15 @@ const ALLOWED: [(&str, &[&str]); 28] = [
     ("vouchsafe-bundle", &["vouchsafe-verifier", "vouchsafe-receipt", "vouchsafe-translog"]),
     (
         "vouchsafe-client",
-        &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"],
+        &[
+            "vouchsafe-bundle",
+            "vouchsafe-key-exchange",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-verifier",
+        ],
     ),
+    ("vouchsafe-key-exchange", &[]),
     (
         "vouchsafe-cli",
         &[
@@ -57,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 28] = [
             "vouchsafe-translog",
             "vouchsafe-verifier",
             "vouchsafe-link",
+            "vouchsafe-key-exchange",
         ],
     ),
     (
@@ -100,7 +108,16 @@ const ALLOWED: [(&str, &[&str]); 28] = [
     ),
     ("vouchsafe-e2e", &[]),
     ("vouchsafe-soak", &["vouchsafe-init", "vouchsafe-link"]),
-    ("vouchsafe-adversary", &["vouchsafe-link", "vouchsafe-client", "vouchsafe-bundle", "vouchsafe-receipt"]),
+    (
+        "vouchsafe-adversary",
+        &[
+            "vouchsafe-link",
+            "vouchsafe-client",
+            "vouchsafe-bundle",
+            "vouchsafe-receipt",
+            "vouchsafe-key-exchange",
+        ],
+    ),
 ];
 
 /// Crates that must not be reachable from a program, with the reason shown.
