@@ -15,7 +15,8 @@ use crate::storage::{Storage, TreeHead};
 use crate::{Error, Folder, Log};
 
 /// Retires the log in `folder`, whose lock the caller holds: reads all of it, sees that its newest head is
-/// published, notes its verifier key, and destroys the signing key.
+/// published, notes its verifier key, and destroys the signing key. Run again after it was interrupted, it
+/// does what is left to do.
 ///
 /// Overwriting a file does not reach copies and not every disk's spare blocks: backups of the key are the
 /// operator's to destroy.
@@ -24,7 +25,12 @@ use crate::{Error, Folder, Log};
 /// [`Error::NotPublished`]; as [`check::full`] and storage fail. Nothing is destroyed then.
 pub fn run(folder: &Folder, mut progress: impl FnMut(u64, u64)) -> Result<TreeHead, Error> {
     if let Some(retired) = retired(folder)? {
-        return Err(retired_error(folder, &retired));
+        if !folder.key().exists() {
+            return Err(retired_error(folder, &retired));
+        }
+        // It was interrupted after it had noted the key, before the key was gone; or somebody put it back.
+        destroy(folder)?;
+        return Ok(folder.open()?.lock.head()?.head);
     }
     let key = folder.open_key()?;
     let storage = folder.open()?;
@@ -85,12 +91,7 @@ fn published(storage: &Storage, key: &VerifierKey) -> Result<Option<TreeHead>, E
 }
 
 fn write_record(folder: &Folder, key: &VerifierKey) -> Result<(), Error> {
-    let path = folder.retired();
-    let written = File::create(&path).and_then(|mut file| {
-        file.write_all(format!("{key}\n").as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| Error::io(&path, &error))
+    crate::storage::replace(&folder.retired(), format!("{key}\n").as_bytes())
 }
 
 fn destroy(folder: &Folder) -> Result<(), Error> {
@@ -100,7 +101,9 @@ fn destroy(folder: &Folder) -> Result<(), Error> {
     let destroyed = OpenOptions::new().write(true).open(path).and_then(|mut file| {
         file.write_all(&zeroes)?;
         file.sync_all()?;
-        std::fs::remove_file(path)
+        std::fs::remove_file(path)?;
+        // Gone is what the folder says after a crash, too.
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     });
     destroyed.map_err(|error| Error::io(path, &error))
 }

@@ -180,11 +180,20 @@ async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Rep
 
 async fn read(log: &Arc<Service>, path: &str) -> Reply {
     if path == "checkpoint" {
-        return match log.published.borrow().as_ref() {
-            Some(published) => {
-                reply(StatusCode::OK, "text/plain; charset=utf-8", FRESH, published.note.to_string())
+        let newest = log.published.borrow().as_ref().map(|published| published.note.to_string());
+        let note = match newest {
+            Some(note) => Ok(Some(note.into_bytes())),
+            // This process has published nothing yet: what an earlier one did stands.
+            None => {
+                let tiles = Arc::clone(&log.storage.tiles);
+                let read = tokio::task::spawn_blocking(move || tiles.read("checkpoint"));
+                read.await.unwrap_or(Err(Error::Stopping))
             }
-            None => refuse(StatusCode::NOT_FOUND, "starting"),
+        };
+        return match note {
+            Ok(Some(note)) => reply(StatusCode::OK, "text/plain; charset=utf-8", FRESH, note),
+            Ok(None) => refuse(StatusCode::NOT_FOUND, "starting"),
+            Err(error) => failed(&error),
         };
     }
     let (storage, path) = (log.storage.clone(), path.to_owned());
@@ -206,11 +215,14 @@ async fn read(log: &Arc<Service>, path: &str) -> Reply {
     match read.await.unwrap_or(Err(Error::Stopping)) {
         Ok(Some(bytes)) => reply(StatusCode::OK, "application/octet-stream", IMMUTABLE, bytes),
         Ok(None) => refuse(StatusCode::NOT_FOUND, "not_found"),
-        Err(error) => {
-            eprintln!("vouchsafe-log: {error} ({})", error.code());
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, error.code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Our own failure: the operator is told what, the reader the code.
+fn failed(error: &Error) -> Reply {
+    eprintln!("vouchsafe-log: {error} ({})", error.code());
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, error.code())
 }
 
 fn refuse(status: StatusCode, code: &str) -> Reply {

@@ -37,7 +37,12 @@ fn init(folder: &Path) -> String {
 }
 
 fn serve(folder: &Path, log: &Log, more: &[&str]) -> Running {
-    let mut child = program()
+    serve_by(program(), folder, log, more)
+}
+
+/// Serves by a command to which the program's arguments are added.
+fn serve_by(mut program: Command, folder: &Path, log: &Log, more: &[&str]) -> Running {
+    let mut child = program
         .args(["serve", "--listen", "127.0.0.1:0", "--log", &log.key.to_string(), "--state"])
         .arg(folder)
         .args(more)
@@ -132,6 +137,49 @@ fn one_state_serves_one_program_and_strangers_have_a_rate() {
     assert!(String::from_utf8_lossy(&second.stderr).contains("state_busy"));
     let statuses: Vec<u16> = (0..20).map(|_| add(running.address, "old").unwrap().0).collect();
     assert!(statuses.contains(&400) && statuses.contains(&429), "{statuses:?}");
+}
+
+/// A disk that stops taking writes: the shell's limit on file sizes stands for it, since the write-ahead
+/// log grows into it. What was cosigned before stands, nothing is cosigned in doubt, and a restart with room
+/// goes on from what is on disk.
+#[test]
+fn a_disk_that_fails_stops_the_witness_and_not_its_history() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
+    init(folder.path());
+    let mut limited = Command::new("sh");
+    // In blocks of 512 bytes: 64 KiB.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""]);
+    limited.arg(env!("CARGO_BIN_EXE_vouchsafe-witness"));
+    let running = serve_by(limited, folder.path(), &log, &[]);
+    let ask = |running: &Running, size: usize, old: usize| {
+        add(running.address, &request(&log, &leaves(0, 0, size), old).to_string()).unwrap()
+    };
+    let mut answered = 0;
+    let (status, refusal) = loop {
+        let (status, _, body) = ask(&running, answered + 1, answered);
+        if status != 200 {
+            break (status, body);
+        }
+        answered += 1;
+        assert!(answered < 100, "the limit was never met");
+    };
+    assert!(answered > 0);
+    assert!(status == 500 && refusal.starts_with("the state could not be written"), "{status} {refusal}");
+    // What is on disk is in doubt now, and nothing is cosigned.
+    let (status, _, refusal) = ask(&running, answered + 1, answered);
+    assert!(status == 503 && refusal.contains("restart the witness"), "{status} {refusal}");
+    drop(running);
+    let running = serve(folder.path(), &log, &[]);
+    // The one in doubt is there or it is not; the size to go on from is said.
+    let (status, _, body) = ask(&running, answered + 2, answered);
+    match status {
+        200 => {}
+        409 => {
+            assert_eq!(body, format!("{}\n", answered + 1));
+            assert_eq!(ask(&running, answered + 2, answered + 1).0, 200);
+        }
+        other => panic!("{other} {body}"),
+    }
 }
 
 /// Cosignatures are collected while the program is killed again and again, at moments of its own

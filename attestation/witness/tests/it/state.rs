@@ -55,6 +55,31 @@ fn what_is_no_state_is_named_as_such() {
 }
 
 #[test]
+fn a_state_that_is_cut_or_scribbled_on_is_refused() {
+    let (folder, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
+    let running = witness(folder.path(), &[&log]);
+    running.add_checkpoint(&body(&log, 0, 3, 0), NOW).unwrap();
+    drop(running);
+    let path = folder.path().join(FILE_NAME);
+    let good = std::fs::read(&path).unwrap();
+    assert!(good.len() >= 2 * 4096, "{}", good.len());
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        let opened = State::open(folder.path());
+        assert!(matches!(opened, Err(Error::Format { .. } | Error::Database { .. })), "{what}: {opened:?}");
+    };
+    refused(&good[..good.len() / 2], "cut in half");
+    refused(&good[..good.len() - 4096], "without its last page");
+    for page in 1..good.len() / 4096 {
+        let mut bent = good.clone();
+        bent[page * 4096..page * 4096 + 64].fill(0xa5);
+        refused(&bent, &format!("page {page}"));
+    }
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(State::open(folder.path()).unwrap().latest(ORIGIN).unwrap().unwrap().size, 3);
+}
+
+#[test]
 fn an_init_that_was_killed_leaves_nothing_in_the_way() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(format!("{FILE_NAME}.new")), b"half a database").unwrap();

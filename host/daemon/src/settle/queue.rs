@@ -1,24 +1,30 @@
 //! The leaves that wait, on disk: synced before anything is acknowledged, gone when they are proven.
 //!
-//! JSON lines, appended and synced; what is proven is left out when the file is next written anew, so
-//! that it stays as long as what waits. A leaf that a crash brings back is submitted again, which the
-//! log answers with the place it has.
+//! Lines of a digest and JSON, appended and synced; what is proven is left out when the file is next
+//! written anew, so that it stays as long as what waits. A leaf that a crash brings back is submitted
+//! again, which the log answers with the place it has. The digest tells a disk that changed a line: a
+//! leaf changed into another would be refused by the log for ever, in the place of the one it was.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
+use vouchsafe_verifier::encoding::to_hex;
+
 use super::item::{Item, Key};
 use crate::Error;
 use crate::outbox::lock;
 
-const FILE_NAME: &str = "unsettled.jsonl";
+const FILE_NAME: &str = "unsettled";
 const LOCK_NAME: &str = "lock";
 /// Longest line, in bytes: a boot record with its evidence, and room.
 const LINE_BYTES_MAX: u64 = 2 << 20;
 /// Dead lines beyond which the file is written anew, if they are also more than the live ones.
 const DEAD_MAX: usize = 256;
+/// Characters of a line's digest.
+const DIGEST_CHARS: usize = 32;
 
 /// The file. One host at a time.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub(crate) struct Queue {
     length: u64,
     live: BTreeMap<Key, Item>,
     dead: usize,
+    /// Bytes beyond `length` may be in the file: a write failed, and taking it back did too.
+    is_torn: bool,
     /// Held for the lock on it.
     _lock: File,
 }
@@ -47,7 +55,7 @@ impl Queue {
         let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
         file.set_len(length).and_then(|()| file.sync_all()).map_err(failed)?;
         sync(folder).map_err(failed)?;
-        Ok(Self { folder: folder.to_path_buf(), file, length, live, dead, _lock: lock })
+        Ok(Self { folder: folder.to_path_buf(), file, length, live, dead, is_torn: false, _lock: lock })
     }
 
     /// Everything that waits.
@@ -65,14 +73,23 @@ impl Queue {
             }
         }
         let lines = lines(new.iter());
-        if let Err(error) = self.file.write_all(&lines).and_then(|()| self.file.sync_data()) {
-            // What was written in part is taken back; if that fails too, opening removes it.
-            let _ = self.file.set_len(self.length);
+        if let Err(error) = self.write(&lines) {
+            // What was written in part is taken back, now or before the next write.
+            self.is_torn = self.file.set_len(self.length).is_err();
             return Err(Error::state(&self.folder.join(FILE_NAME), &error));
         }
         self.length = self.length.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
         self.live.extend(new.iter().map(|item| (item.key.clone(), item.clone())));
         Ok(new)
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.length)?;
+            self.is_torn = false;
+        }
+        self.file.write_all(lines)?;
+        self.file.sync_data()
     }
 
     /// Forgets what is proven.
@@ -101,6 +118,7 @@ impl Queue {
         self.file = OpenOptions::new().append(true).open(path)?;
         self.length = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         self.dead = 0;
+        self.is_torn = false;
         Ok(())
     }
 }
@@ -109,10 +127,29 @@ fn lines<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<u8> {
     let mut lines = Vec::new();
     for item in items {
         // Strings and integers: serialisation has no failing case but memory.
-        lines.extend(serde_json::to_vec(item).unwrap_or_default());
+        let json = serde_json::to_vec(item).unwrap_or_default();
+        lines.extend(digest(&json).into_bytes());
+        lines.push(b' ');
+        lines.extend(json);
         lines.push(b'\n');
     }
     lines
+}
+
+/// Half of an item's SHA-256, in hexadecimal.
+fn digest(json: &[u8]) -> String {
+    to_hex(&Ring.sha256(json)).chars().take(DIGEST_CHARS).collect()
+}
+
+/// An item, if the line is what was written.
+fn item(line: &[u8]) -> Result<Item, String> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let (written, json) = line.split_at_checked(DIGEST_CHARS).ok_or("a line without a digest")?;
+    let json = json.strip_prefix(b" ").ok_or("a line without a digest")?;
+    if digest(json).as_bytes() != written {
+        return Err("a line that its digest does not fit".into());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
 /// A file's name is durable only with its folder.
@@ -141,7 +178,7 @@ fn scan(path: &Path) -> Result<(u64, BTreeMap<Key, Item>, usize), Error> {
             }
             return Ok((offset, live, dead));
         }
-        let item: Item = serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
+        let item = item(&line).map_err(damaged)?;
         if live.insert(item.key.clone(), item).is_some() {
             dead = dead.saturating_add(1);
         }
@@ -203,9 +240,36 @@ mod tests {
             drop(queue);
             assert_eq!(fs::read(&path).unwrap(), bytes, "cut at {end}");
         }
-        let mut bent = bytes.clone();
-        bent[whole / 2] = b'#';
-        fs::write(&path, &bent).unwrap();
-        assert_eq!(Queue::open(folder.path()).unwrap_err().code(), "outbox_damaged");
+    }
+
+    #[test]
+    fn a_bit_that_flips_anywhere_in_a_line_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut queue = Queue::open(folder.path()).unwrap();
+        queue.append(&[item(0), item(1)]).unwrap();
+        drop(queue);
+        let path = folder.path().join(FILE_NAME);
+        let bytes = fs::read(&path).unwrap();
+        let first = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        for (at, bit) in (0..first).flat_map(|at| [(at, 0x01), (at, 0x20)]) {
+            let mut bent = bytes.clone();
+            bent[at] ^= bit;
+            fs::write(&path, &bent).unwrap();
+            let error = Queue::open(folder.path()).unwrap_err();
+            assert_eq!(error.code(), "outbox_damaged", "byte {at} bit {bit:#x}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_failed_in_part_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut queue = Queue::open(folder.path()).unwrap();
+        queue.append(&[item(0)]).unwrap();
+        // As a full disk leaves it where taking it back fails too.
+        (&queue.file).write_all(&lines([item(1)].iter())[..100]).unwrap();
+        queue.is_torn = true;
+        queue.append(&[item(2)]).unwrap();
+        drop(queue);
+        assert_eq!(numbers(&Queue::open(folder.path()).unwrap()), [0, 2]);
     }
 }

@@ -7,8 +7,8 @@ mod database;
 mod files;
 
 pub use database::Database;
-pub(crate) use files::read;
 pub use files::{Files, FolderLock, HighWaterFile};
+pub(crate) use files::{read, replace};
 
 use crate::Error;
 

@@ -38,6 +38,18 @@ fn a_retired_log_is_sound_for_ever_and_grows_no_more() {
 }
 
 #[test]
+fn a_retirement_that_was_interrupted_is_finished_by_the_next() {
+    let place = Place::with_leaves(20);
+    let key = std::fs::read(place.root().join("key")).unwrap();
+    retire::run(&place.folder, |_, _| ()).unwrap();
+    // As it was before the last step.
+    std::fs::write(place.root().join("key"), key).unwrap();
+    assert_eq!(retire::run(&place.folder, |_, _| ()).unwrap().size, 20);
+    assert!(!place.root().join("key").exists());
+    assert!(matches!(retire::run(&place.folder, |_, _| ()), Err(Error::Retired { .. })));
+}
+
+#[test]
 fn a_log_that_is_not_whole_or_not_public_keeps_its_key() {
     let place = Place::with_leaves(20);
     place.open().unwrap().append(&[leaf(20)]).unwrap();

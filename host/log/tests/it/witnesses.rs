@@ -216,3 +216,26 @@ async fn a_witness_that_lies_about_its_size_later_does_not_stop_the_log() {
     running.wait_metric("{witness=\"w2.example\",result=\"conflict\"} 1").await;
     running.stop().await.unwrap();
 }
+
+/// Reading what is public needs no witness: a log that starts while they are all down serves what it
+/// published before.
+#[tokio::test]
+async fn what_was_published_is_served_while_no_witness_answers() {
+    let place = Place::with_leaves(20);
+    let published = std::fs::read(place.root().join("public/checkpoint")).unwrap();
+    let witnesses = witnesses(&place, &[Mode::Failing, Mode::Failing]).await;
+    let log = place.open().unwrap();
+    let running = Running::start(log, Arc::new(AdmitAll), config(configs(&witnesses), 2)).await;
+    let checkpoint = running.get("/checkpoint").await;
+    assert_eq!(checkpoint.status(), StatusCode::OK);
+    assert_eq!(checkpoint.headers()["cache-control"], "public, max-age=1");
+    assert_eq!(checkpoint.body().as_ref(), published);
+    assert_eq!(running.get("/tile/entries/000.p/20").await.status(), StatusCode::OK);
+    running.stop().await.unwrap();
+    // A log that never published anything has nothing to serve.
+    let place = Place::new();
+    let log = place.open().unwrap();
+    let running = Running::start(log, Arc::new(AdmitAll), config(configs(&witnesses), 2)).await;
+    assert_eq!(running.get("/checkpoint").await.status(), StatusCode::NOT_FOUND);
+    running.stop().await.unwrap();
+}
