@@ -1,13 +1,13 @@
 //! The newest list of revocations, as a file that somebody keeps up to date.
 //!
-//! `vouchsafe policy pull` writes such a file. It is read again whenever it changed; one that is gone, malformed,
-//! signed by too few, or older than what was read before, is an error, and then nobody is asked anything.
+//! `vouchsafe policy pull` writes such a file. It is read before each request, and verified when it changed; one
+//! that is gone, malformed, signed by too few, or older than what was read before, is an error, and then nobody is
+//! asked anything.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use vouchsafe_bundle::Policy;
 use vouchsafe_receipt::revocation::SIGNED_REVOCATIONS_BYTES_MAX;
@@ -21,11 +21,9 @@ use crate::Error;
 pub(crate) struct Feed {
     path: PathBuf,
     signers: Signers,
-    read: Mutex<Option<(Stamp, VerifiedRevocations)>>,
+    /// The file's bytes, and the list that they hold.
+    read: Mutex<Option<(Vec<u8>, VerifiedRevocations)>>,
 }
-
-/// What changes when a file does.
-type Stamp = (SystemTime, u64);
 
 impl Feed {
     /// A feed of lists that the policy's keys sign.
@@ -50,25 +48,23 @@ impl Feed {
             path: self.path.clone(),
             problem: problem.to_string(),
         };
-        let metadata = fs::metadata(&self.path).map_err(|error| failed(&error))?;
-        let stamp = (metadata.modified().map_err(|error| failed(&error))?, metadata.len());
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, list)) = &*read
-            && *known == stamp
-        {
-            return Ok(list.clone());
-        }
         let mut json = Vec::new();
         let limit = u64::try_from(SIGNED_REVOCATIONS_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
         let file = File::open(&self.path).map_err(|error| failed(&error))?;
         file.take(limit).read_to_end(&mut json).map_err(|error| failed(&error))?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, list)) = &*read
+            && *known == json
+        {
+            return Ok(list.clone());
+        }
         let list = SignedRevocations::parse(&json)
             .and_then(|signed| signed.verify(&self.signers, &Ring))
             .map_err(|error| failed(&error))?;
         if let Some((_, before)) = &*read {
             before.seen().admits(&list.seen()).map_err(|error| failed(&error))?;
         }
-        *read = Some((stamp, list.clone()));
+        *read = Some((json, list.clone()));
         Ok(list)
     }
 }

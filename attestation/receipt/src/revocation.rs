@@ -12,7 +12,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -98,20 +98,25 @@ pub enum Revoked {
 #[serde(deny_unknown_fields)]
 pub struct Registers {
     /// MRTD: the firmware.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub mrtd: Option<Hex<48>>,
     /// RTMR0: firmware configuration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub rtmr0: Option<Hex<48>>,
     /// RTMR1: the kernel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub rtmr1: Option<Hex<48>>,
     /// RTMR2: command line and initrd.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub rtmr2: Option<Hex<48>>,
     /// RTMR3: what the guest's programs extended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub rtmr3: Option<Hex<48>>,
+}
+
+/// A register that is there has a value: null is none.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hex<48>>, D::Error> {
+    Hex::deserialize(deserializer).map(Some)
 }
 
 impl Registers {

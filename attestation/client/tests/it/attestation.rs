@@ -9,7 +9,7 @@ use vouchsafe_client::{Error, Request};
 
 use crate::enclave::{Enclave, Fault, client};
 
-fn question() -> Request {
+pub(crate) fn question() -> Request {
     Request::post_json("/v1/chat/completions", r#"{"messages":["secret"]}"#)
 }
 

@@ -4,4 +4,5 @@ mod answers;
 mod attestation;
 mod enclave;
 mod proxy;
+mod revocations;
 mod signer;

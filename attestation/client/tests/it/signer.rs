@@ -129,7 +129,7 @@ impl Boot {
         }
     }
 
-    fn id(&self) -> [u8; 32] {
+    pub(crate) fn id(&self) -> [u8; 32] {
         Ring.sha256(&self.receipt_spki)
     }
 
