@@ -8,6 +8,7 @@
 //! - [`explain`]: a policy in plain words.
 //! - [`cases`]: recorded evidence with the verdicts that are expected.
 //! - [`template`]: a first policy for an installation.
+//! - [`corim`]: reference values from and to other verifiers.
 //! - [`compare`]: two verdicts by what they leave unproved.
 //! - [`signed`]: policies under a threshold of signatures, [`revocations`]: lists of what is revoked, and
 //!   [`follow`]: taking new ones with care.
@@ -15,6 +16,7 @@
 pub mod cases;
 pub mod check;
 pub mod compare;
+pub mod corim;
 pub mod diff;
 pub mod explain;
 pub mod follow;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compare;
+mod corim;
 mod init;
 mod print;
 mod revoke;
@@ -89,6 +90,8 @@ enum Command {
     Revoke(Box<revoke::Revoke>),
     Submit(submit::Submit),
     Compare(compare::Compare),
+    #[command(subcommand)]
+    Corim(corim::Corim),
 }
 
 /// How to print.
@@ -119,6 +122,8 @@ pub(crate) enum Failure {
     Signed(#[from] signed::Error),
     #[error(transparent)]
     Follow(#[from] FollowError),
+    #[error("{0} ({code})", code = .0.code())]
+    Corim(#[from] vouchsafe_policy::corim::Error),
     #[error("{0} ({1})")]
     Refused(String, String),
     #[error("{0}")]
@@ -129,7 +134,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Own(_) => 1,
-            Self::Refused(..) => OBJECTION,
+            Self::Refused(..) | Self::Corim(_) => OBJECTION,
             // A key or a threshold is the caller's own; anything else is a release that is refused.
             Self::Signed(error) | Self::Follow(FollowError::Refused { error }) => match error {
                 signed::Error::Key(_) => 30,
@@ -154,6 +159,7 @@ impl Arguments {
             Command::Submit(arguments) => return arguments.run(),
             Command::Revokers(arguments) => return arguments.run(),
             Command::Compare(arguments) => return arguments.run(),
+            Command::Corim(command) => return command.run(),
             Command::Check { policy, at, strict, format } => {
                 let findings = check(&read_policy(policy)?, moment_or_now(*at)?);
                 print::findings(&findings, *format);

@@ -1,11 +1,16 @@
 //! Policies themselves: findings, differences, explanations, cases, the program.
 
 mod cases;
+mod cbor;
 mod common;
 mod compare;
+mod corim;
 mod differences;
 mod findings;
+mod golden;
 mod monotone;
+mod mutations;
 mod program;
 mod revocations;
+mod schemas;
 mod signatures;

@@ -12,10 +12,10 @@ use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 use crate::cases::vectors;
 use crate::common::*;
 
-type Recorded = (Evidence, Endorsements, UnixSeconds);
+pub(crate) type Recorded = (Evidence, Endorsements, UnixSeconds);
 
 /// Real evidence: one report that is good, one of a debug guest, and a quote that is good, then outdated.
-fn recorded() -> Option<Vec<Recorded>> {
+pub(crate) fn recorded() -> Option<Vec<Recorded>> {
     let (snp, tdx) = (vectors("snp")?, vectors("tdx")?);
     let at = |text: &str| UnixSeconds::from_rfc3339(text).unwrap();
     let report = |case: &str, moment: &str| {
