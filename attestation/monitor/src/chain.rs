@@ -38,6 +38,9 @@ pub struct Chain {
     closed: Option<u64>,
     /// Positions below this were reported as withheld.
     reported: u64,
+    /// From this position on, receipts were too many to wait for an earlier one: nothing is said of them.
+    #[serde(default)]
+    unfollowed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,7 @@ impl Chain {
             claims: BTreeMap::new(),
             closed: None,
             reported: 0,
+            unfollowed: None,
         }
     }
 
@@ -89,7 +93,8 @@ impl Chain {
         let after_last = self.waiting.last_key_value().map_or(0, |(seq, _)| seq.saturating_add(1));
         let claimed = self.claims.last_key_value().map_or(0, |(seq_next, _)| *seq_next);
         let here = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        after_last.max(claimed).saturating_sub(self.next).saturating_sub(here)
+        let followed = self.unfollowed.unwrap_or(u64::MAX);
+        after_last.max(claimed).min(followed).saturating_sub(self.next).saturating_sub(here)
     }
 
     /// Whether the boot has said its last word.
@@ -112,17 +117,26 @@ impl Chain {
             return found;
         }
         if seq < self.next {
-            // Which one it was is no longer remembered here; the log holds one of each position.
-            found.push(Violation::ReceiptRepeated { boot, seq, index });
+            // Which one it was is no longer remembered here: the same again, or a fork.
+            found.push(Violation::ReceiptPositionReused { boot, seq, leaf, index });
             return found;
         }
-        if self.waiting.len() >= WAITING_MAX {
-            // The oldest hole is what counts, and it is known already.
+        if self.unfollowed.is_some_and(|from| seq >= from) {
             return found;
         }
         let due = due(receipt.settle_by, receipt.checkpoint.map(|checkpoint| checkpoint.time));
         self.waiting.insert(seq, Waiting { leaf, previous: receipt.previous, due });
         self.advance(&mut found);
+        if self.waiting.len() > WAITING_MAX
+            && let Some((from, _)) = self.waiting.pop_last()
+        {
+            // The oldest hole is what counts, and what is nearest to it is kept. To accuse anybody for what was
+            // let go of would be wrong, and to say nothing would be, too.
+            let is_first = self.unfollowed.replace(from).is_none();
+            if is_first {
+                found.push(Violation::ReceiptsUnfollowed { boot, seq: from, index });
+            }
+        }
         found
     }
 
@@ -148,7 +162,11 @@ impl Chain {
             return found;
         }
         let due = word.checkpoint.time.saturating_add(bound_s.unwrap_or(BOUND_DEFAULT_SECONDS));
-        self.claims.insert(word.seq_next, Claim { head: said, due, index });
+        if let Some(before) = self.claims.get(&word.seq_next).filter(|claim| claim.head != said) {
+            found.push(self.contradiction(index, word.seq_next, said, before.head));
+            return found;
+        }
+        self.claims.entry(word.seq_next).or_insert(Claim { head: said, due, index });
         while self.claims.len() > RECENT_MAX {
             // The largest count says most.
             self.claims.pop_first();
@@ -157,34 +175,35 @@ impl Chain {
     }
 
     /// What was due before the witness time `time` of a tree of `size` leaves, all of which were seen,
-    /// and is not there. Each is reported once.
+    /// and is not there: whole ranges, each reported once. A boot may name any number it likes, so that work
+    /// and memory are bounded by what it logged, never by the numbers.
     pub fn settle(&mut self, size: u64, time: u64) -> Vec<Violation> {
-        let mut found = Vec::new();
-        let mut missing: BTreeMap<u64, (Option<Hex<32>>, u64)> = BTreeMap::new();
-        let mut from = self.next.max(self.reported);
-        for (seq, waiting) in self.waiting.range(from..) {
-            if waiting.due < time {
-                for seq in from..*seq {
-                    missing.insert(seq, (None, waiting.due));
-                }
-                if let Some(last) = seq.checked_sub(1).filter(|last| missing.contains_key(last)) {
-                    missing.insert(last, (waiting.previous, waiting.due));
-                }
+        let from = self.next.max(self.reported);
+        let unfollowed = self.unfollowed.unwrap_or(u64::MAX);
+        // Everything below a mark was signed before it: by position, the leaf before it and its due moment.
+        let waiting = self.waiting.range(from..).map(|(seq, it)| (*seq, it.previous, it.due, true));
+        let claims = self.claims.range(from..).map(|(seq, it)| (*seq, Some(it.head), it.due, false));
+        let mut marks: Vec<_> = waiting.chain(claims).filter(|mark| mark.0 <= unfollowed).collect();
+        marks.sort_unstable_by_key(|(seq, _, _, here)| (*seq, *here));
+        let Some(top) = marks.iter().filter(|mark| mark.2 < time).map(|mark| mark.0).max() else {
+            return Vec::new();
+        };
+        marks.retain(|mark| mark.0 <= top);
+        // What proves a later receipt proves the earlier ones: the earliest promise counts.
+        let mut earliest = u64::MAX;
+        for mark in marks.iter_mut().rev() {
+            earliest = earliest.min(mark.2);
+            mark.2 = earliest;
+        }
+        let (mut found, mut first) = (Vec::new(), from);
+        for (seq, leaf, due, here) in marks {
+            if let Some(last) = seq.checked_sub(1).filter(|last| first <= *last) {
+                let (boot, seq) = (self.boot, first);
+                found.push(Violation::ReceiptWithheld { boot, seq, last, leaf, due, size, time });
             }
-            from = seq.saturating_add(1);
+            first = if here { seq.saturating_add(1) } else { seq };
         }
-        for (seq_next, claim) in &self.claims {
-            if claim.due < time {
-                for seq in from.max(self.reported)..*seq_next {
-                    let leaf = (seq.saturating_add(1) == *seq_next).then_some(claim.head);
-                    missing.entry(seq).or_insert((leaf, claim.due));
-                }
-            }
-        }
-        for (seq, (leaf, due)) in missing {
-            self.reported = self.reported.max(seq.saturating_add(1));
-            found.push(Violation::ReceiptWithheld { boot: self.boot, seq, leaf, due, size, time });
-        }
+        self.reported = self.reported.max(top);
         found
     }
 
@@ -230,119 +249,4 @@ fn due(settle_by: Option<u64>, checkpoint_time: Option<u64>) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use vouchsafe_receipt::{Assurance, CheckpointRef};
-
-    const BOOT: Hex<32> = Hex([9; 32]);
-
-    fn leaf(seq: u64) -> Hex<32> {
-        Hex([u8::try_from(seq).unwrap() + 1; 32])
-    }
-
-    fn receipt(seq: u64, settle_by: u64) -> ReceiptPayload {
-        let zero = Hex([0; 32]);
-        ReceiptPayload {
-            version: 1,
-            boot: BOOT,
-            epoch: 0,
-            seq,
-            previous: seq.checked_sub(1).map(leaf),
-            model: None,
-            engine: zero,
-            request: zero,
-            response: zero,
-            execution: zero,
-            assurance: Assurance::Attested,
-            checkpoint: Some(CheckpointRef { size: 1, root: zero, time: settle_by - 60 }),
-            settle_by: Some(settle_by),
-            unattested_time: 0,
-        }
-    }
-
-    fn heartbeat(seq_next: u64, head: Option<Hex<32>>, time: u64) -> Heartbeat {
-        let checkpoint = CheckpointRef { size: 1, root: Hex([0; 32]), time };
-        Heartbeat { version: 1, boot: BOOT, epoch: 0, seq_next, head, checkpoint, unattested_time: 0 }
-    }
-
-    fn codes(violations: &[Violation]) -> Vec<&'static str> {
-        violations.iter().map(Violation::code).collect()
-    }
-
-    #[test]
-    fn receipts_in_any_order_make_one_chain() {
-        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
-            let mut chain = Chain::new(BOOT);
-            for seq in order {
-                assert_eq!(chain.receipt(seq, leaf(seq), &receipt(seq, 100)), []);
-            }
-            assert_eq!((chain.complete(), chain.waiting()), (4, 0));
-            assert_eq!(chain.settle(4, 1_000), []);
-            assert_eq!(chain.word(4, &heartbeat(4, Some(leaf(3)), 100), true, Some(60)), []);
-        }
-    }
-
-    #[test]
-    fn a_withheld_receipt_is_named_once_when_it_was_due() {
-        let mut chain = Chain::new(BOOT);
-        chain.receipt(0, leaf(0), &receipt(0, 100));
-        chain.receipt(1, leaf(3), &receipt(3, 120));
-        assert_eq!(chain.settle(2, 120), [], "not before it was due");
-        let withheld = chain.settle(2, 121);
-        let of =
-            |seq, leaf| Violation::ReceiptWithheld { boot: BOOT, seq, leaf, due: 120, size: 2, time: 121 };
-        assert_eq!(withheld, [of(1, None), of(2, Some(leaf(2)))]);
-        assert_eq!(chain.settle(2, 122), [], "once");
-    }
-
-    #[test]
-    fn a_heartbeat_names_the_tail_that_is_withheld() {
-        let mut chain = Chain::new(BOOT);
-        chain.receipt(0, leaf(0), &receipt(0, 100));
-        assert_eq!(chain.word(1, &heartbeat(2, Some(leaf(1)), 200), false, Some(60)), []);
-        assert_eq!(chain.settle(2, 260), []);
-        let expected = Violation::ReceiptWithheld {
-            boot: BOOT,
-            seq: 1,
-            leaf: Some(leaf(1)),
-            due: 260,
-            size: 2,
-            time: 261,
-        };
-        assert_eq!(chain.settle(2, 261), [expected]);
-    }
-
-    #[test]
-    fn a_tail_that_comes_after_its_heartbeat_is_held_against_it() {
-        let mut chain = Chain::new(BOOT);
-        chain.word(0, &heartbeat(2, Some(leaf(7)), 200), false, Some(60));
-        assert_eq!(chain.receipt(1, leaf(0), &receipt(0, 100)), []);
-        assert_eq!(codes(&chain.receipt(2, leaf(1), &receipt(1, 100))), ["head_mismatch"]);
-    }
-
-    #[test]
-    fn forks_repetitions_broken_links_and_words_after_the_last_are_named() {
-        let mut chain = Chain::new(BOOT);
-        for seq in 0..3 {
-            chain.receipt(seq, leaf(seq), &receipt(seq, 100));
-        }
-        assert_eq!(codes(&chain.receipt(3, leaf(9), &receipt(1, 100))), ["receipt_forked"]);
-        assert_eq!(codes(&chain.receipt(4, leaf(1), &receipt(1, 100))), ["receipt_repeated"]);
-        let mut broken = receipt(3, 100);
-        broken.previous = Some(leaf(8));
-        assert_eq!(codes(&chain.receipt(5, leaf(3), &broken)), ["chain_broken"]);
-        assert_eq!(codes(&chain.word(6, &heartbeat(3, Some(leaf(8)), 100), false, None)), ["head_mismatch"]);
-        chain.word(7, &heartbeat(4, Some(leaf(3)), 100), true, None);
-        assert_eq!(codes(&chain.receipt(8, leaf(4), &receipt(4, 100))), ["after_close"]);
-    }
-
-    #[test]
-    fn the_state_survives_being_written() {
-        let mut chain = Chain::new(BOOT);
-        chain.receipt(0, leaf(0), &receipt(0, 100));
-        chain.receipt(1, leaf(2), &receipt(2, 100));
-        chain.word(2, &heartbeat(5, Some(leaf(4)), 100), false, None);
-        let text = serde_json::to_string(&chain).unwrap();
-        assert_eq!(serde_json::from_str::<Chain>(&text).unwrap(), chain);
-    }
-}
+mod tests;

@@ -130,7 +130,7 @@ pub(crate) fn tiles_root(source: &dyn Source, size: u64, root: &Hash) -> Result<
 impl From<Trouble> for Result<Violation, Error> {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Violation(violation) => Ok(violation),
+            Trouble::Violation(violation) => Ok(*violation),
             Trouble::Error(error) => Err(error),
         }
     }

@@ -13,14 +13,14 @@ const BUNDLE_BYTES_MAX: usize = 256 * (2 + LEAF_BYTES_MAX);
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// The log does not serve what it signed.
-    Violation(Violation),
+    Violation(Box<Violation>),
     /// Nothing can be said: try again.
     Error(Error),
 }
 
 impl From<Violation> for Trouble {
     fn from(violation: Violation) -> Self {
-        Self::Violation(violation)
+        Self::Violation(Box::new(violation))
     }
 }
 

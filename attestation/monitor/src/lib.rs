@@ -4,6 +4,8 @@
 //!   verifies every leaf under its boot's key, judges each boot's evidence, follows `seq` and
 //!   `previous`, and names what is wrong as a [`Violation`].
 //! - [`Equivocation`]: two checkpoints that contradict each other, as a file that proves it to anyone.
+//! - [`Breach`]: a receipt that the log owed and lacks, as a file whose signatures anyone can verify and whose
+//!   scan anyone can repeat.
 //! - [`State`], [`Store`]: what survives a restart.
 //! - [`gap`]: how long after an answer everybody can see that it was given.
 //! - [`status`], [`metrics`]: the same for people and for Prometheus.
@@ -23,6 +25,7 @@
 )]
 
 mod appraise;
+mod breach;
 pub mod canary;
 mod chain;
 mod compare;
@@ -37,6 +40,7 @@ pub mod metrics;
 mod mirror;
 mod monitor;
 mod revoked;
+mod search;
 mod source;
 mod state;
 pub mod status;
@@ -44,13 +48,14 @@ mod violation;
 mod webhook;
 
 pub use appraise::{Accepted, Appraise, Refused};
+pub use breach::{Breach, BreachFile, NotBreached};
 pub use chain::Chain;
 pub use equivocation::{Equivocation, EquivocationFile, NotProved};
 pub use error::Error;
 pub use histogram::Histogram;
 pub use mirror::Mirror;
-pub use monitor::{Monitor, Parts, Report};
-pub use source::{Fetch, FolderSource, HttpSource, Source};
-pub use state::{Alarm, Appraisal, Boot, Revocations, Seen, State, Store, Witness};
+pub use monitor::{Fate, Monitor, Parts, Report, SAVE_ENTRIES, Sought};
+pub use source::{Fetch, FolderSource, HttpSource, Source, Submit};
+pub use state::{Alarm, Appraisal, Boot, Resubmission, Revocations, Seen, State, Store, Witness};
 pub use violation::Violation;
 pub use webhook::{Outcome, Patience, Webhook};

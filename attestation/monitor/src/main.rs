@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,8 +18,8 @@ use vouchsafe_bundle::policy::Purpose;
 use vouchsafe_monitor::canary::Canary;
 use vouchsafe_monitor::gap::{Probes, unix_ms};
 use vouchsafe_monitor::{
-    Equivocation, Error, FolderSource, HttpSource, Mirror, Monitor, Parts, Patience, Report, Source, Store,
-    Webhook, status,
+    Breach, Equivocation, Error, Fate, FolderSource, HttpSource, Mirror, Monitor, Parts, Patience, Report,
+    SAVE_ENTRIES, Source, Store, Submit, Webhook, status,
 };
 use vouchsafe_translog::TrustedLog;
 use vouchsafe_verifier::crypto::Ring;
@@ -43,6 +43,24 @@ struct Cli {
 enum Command {
     /// Verify a log, once or for as long as it runs.
     Run(Box<Run>),
+    /// Verify the account of a receipt that a log owed and lacks: its signatures offline, its absence by
+    /// reading the whole tree.
+    CheckBreach {
+        /// The file, as a monitor keeps it under its state folder.
+        file: PathBuf,
+        /// The log's verifier key.
+        #[arg(long, value_name = "VKEY")]
+        key: String,
+        /// A witness's verifier key; give each one.
+        #[arg(long, value_name = "VKEY", required = true)]
+        witness: Vec<String>,
+        /// How many of the witnesses must have cosigned.
+        #[arg(long, value_name = "COUNT")]
+        quorum: usize,
+        /// The log's URL or a folder with its files: any copy of its public tree.
+        #[arg(long, value_name = "URL")]
+        log: Option<String>,
+    },
     /// Verify a proof of equivocation, offline.
     CheckEquivocation {
         /// The file, as a monitor keeps it under its state folder.
@@ -92,9 +110,13 @@ struct Run {
     /// given several times.
     #[arg(long, value_name = "URL")]
     compare: Vec<String>,
-    /// A receipt that the log must hold; the whole log is read again for it. May be given several times.
+    /// A receipt that the log must hold; the whole log is read again for it, and it is offered to the log where
+    /// it is missing. May be given several times.
     #[arg(long, value_name = "FILE")]
     receipt: Vec<PathBuf>,
+    /// With --once: longest time, in seconds, to wait for a checkpoint after a receipt was offered again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    receipt_wait: u64,
     /// Ask the enclave behind this address now and then, and time how long its receipts take.
     #[arg(long, value_name = "HOST:PORT", requires = "canary_model")]
     canary: Option<String>,
@@ -113,12 +135,35 @@ struct Run {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => self::run(&run),
+        Command::CheckBreach { file, key, witness, quorum, log } => {
+            TrustedLog::parse(&key, &witness, quorum, &Ring)
+                .map_err(Error::from)
+                .and_then(|trusted| check_breach(&file, &trusted, log.as_deref()))
+        }
         Command::CheckEquivocation { file, key } => check_equivocation(&file, key.as_deref()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("vouchsafe-monitor: {error} ({})", error.code());
         ExitCode::from(error.exit_code())
     })
+}
+
+fn check_breach(path: &Path, trusted: &TrustedLog, log: Option<&str>) -> Result<ExitCode, Error> {
+    let json = read(path)?;
+    let malformed = |problem: String| Error::Malformed { path: path.into(), problem };
+    let breach = Breach::verify(&json, trusted, &Ring).map_err(|error| malformed(error.to_string()))?;
+    let ((boot, seq, leaf, due), checkpoint) = (breach.receipt(), breach.checkpoint());
+    let (size, time) = (checkpoint.size(), checkpoint.time().0);
+    println!("signed: receipt {seq} of boot {boot} (leaf {leaf}), promised to this log by {due}");
+    println!("signed: the tree of size {size}, cosigned by the quorum at {time}");
+    println!("said by who kept the file: offered again at {}", breach.resubmitted().last_s);
+    let Some(log) = log else {
+        println!("not checked: that this tree lacks the receipt; give any copy of it with --log");
+        return Ok(ExitCode::SUCCESS);
+    };
+    breach.scan(&*source(log))?.map_err(|error| malformed(error.to_string()))?;
+    println!("checked: all {size} entries lead to that tree's root, and the receipt is none of them");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_equivocation(path: &Path, key: Option<&str>) -> Result<ExitCode, Error> {
@@ -153,10 +198,12 @@ fn run(run: &Run) -> Result<ExitCode, Error> {
     let mut monitor = Monitor::new(Parts {
         trusted,
         source: source(&run.log),
+        submit: is_url(&run.log).then(|| Box::new(HttpSource::new(&run.log)) as Box<dyn Submit>),
         appraise: Box::new(policy.clone()),
         store: Store::open(&run.state)?,
         mirror: run.mirror.as_ref().map(Mirror::new),
         probes: Arc::clone(&probes),
+        save_entries: SAVE_ENTRIES,
         stale_s_max: Some(run.stale_max).filter(|seconds| *seconds > 0),
         progress: progress(),
     })?;
@@ -166,7 +213,6 @@ fn run(run: &Run) -> Result<ExitCode, Error> {
     let others: Vec<Box<dyn Source>> = run.compare.iter().map(|url| source(url)).collect();
     let webhook = run.webhook.as_deref().map(|url| Webhook::new(url, Patience::default()));
     let watch = Watch { run, log: origin, others, webhook };
-    watch.report(&monitor.scan(unix_ms() / 1000)?);
     let stop = Arc::new(AtomicBool::new(false));
     let _runtime = background(run, policy, probes, &stop)?;
     let watched = watch.all(&mut monitor, &stop);
@@ -190,8 +236,10 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Looks once, or until asked to stop.
     fn all(&self, monitor: &mut Monitor, stop: &AtomicBool) -> Result<(), Error> {
+        let waited = Instant::now();
         loop {
             let looked = self.once(monitor);
+            self.report(&monitor.take_unreported());
             if let Some(folder) = &self.run.status {
                 status::write(folder, monitor, &self.run.log, unix_ms() / 1000)?;
             }
@@ -201,7 +249,14 @@ impl Watch<'_> {
                 Err(error @ Error::Unreachable { .. }) => eprintln!("vouchsafe-monitor: {error}"),
                 other => other?,
             }
-            if self.run.once || stop.load(Relaxed) {
+            let is_over = waited.elapsed() >= Duration::from_secs(self.run.receipt_wait);
+            let is_decided = monitor.sought().iter().all(|sought| sought.fate != Fate::Pending);
+            if self.run.once && (is_decided || is_over) {
+                self.report(&monitor.seek(unix_ms() / 1000, true)?);
+                self.sought(monitor);
+                return Ok(());
+            }
+            if stop.load(Relaxed) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(self.run.poll_ms.max(50)));
@@ -214,6 +269,20 @@ impl Watch<'_> {
             self.report(&monitor.compare(&**other, unix_ms() / 1000)?);
         }
         Ok(())
+    }
+
+    /// What became of the receipts that were handed in.
+    fn sought(&self, monitor: &Monitor) {
+        for (sought, path) in monitor.sought().iter().zip(&self.run.receipt) {
+            let (path, scanned) = (path.display(), sought.scanned);
+            match sought.fate {
+                Fate::InLog { index } => println!("{path}: in the log, entry {index}"),
+                Fate::NotDue => println!("{path}: not among {scanned} entries, and not due yet"),
+                Fate::OfNoBoot => println!("{path}: no boot in this log signed it"),
+                // The violation says which, or why nothing could be decided.
+                Fate::Named | Fate::Pending => println!("{path}: not among {scanned} entries, and due"),
+            }
+        }
     }
 
     /// Tells people and the webhook.
@@ -267,9 +336,13 @@ fn background(
     Ok(Some(runtime))
 }
 
+fn is_url(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
+}
+
 /// A URL, or a folder.
 fn source(name: &str) -> Box<dyn Source> {
-    match name.starts_with("http://") || name.starts_with("https://") {
+    match is_url(name) {
         true => Box::new(HttpSource::new(name)),
         false => Box::new(FolderSource::new(name)),
     }

@@ -14,7 +14,7 @@ pub fn to_text(monitor: &Monitor, now_s: u64) -> String {
         let _ = writeln!(out, "vouchsafe_monitor_{name} {value}");
     };
     let alarms = u64::try_from(state.alarms.len()).unwrap_or(u64::MAX);
-    let missing = state.boots.values().map(|boot| boot.chain.missing()).sum::<u64>();
+    let missing = state.missing();
     let boots = u64::try_from(state.boots.len()).unwrap_or(u64::MAX);
     let time = state.checkpoint.as_ref().and_then(|seen| seen.time).unwrap_or(0);
     one("violations_total", "counter", "Violations found.", alarms.saturating_add(state.alarms_dropped));

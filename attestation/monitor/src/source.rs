@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vouchsafe_translog::tile::push_leaf;
+
 /// How long a file may take.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How long it may take until a server is reached.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const REDIRECTS_MAX: u32 = 3;
+/// How long a submission may take. The log answers when the leaf is public.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a file did not come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +41,15 @@ pub trait Source: Send + Sync {
 
     /// The URL or folder, for people.
     fn name(&self) -> String;
+}
+
+/// A log that takes submissions.
+pub trait Submit: Send + Sync {
+    /// Offers a leaf. What the log answers, in its own words; submitting again is always safe.
+    ///
+    /// # Errors
+    /// That no answer of a log came: the leaf may not have reached it.
+    fn add(&self, leaf: &[u8]) -> Result<String, Fetch>;
 }
 
 /// A log over HTTP or HTTPS.
@@ -98,6 +112,32 @@ impl Source for HttpSource {
 
     fn name(&self) -> String {
         self.base.clone()
+    }
+}
+
+impl Submit for HttpSource {
+    fn add(&self, leaf: &[u8]) -> Result<String, Fetch> {
+        let failed = |problem: String| Fetch::Failed(problem);
+        let mut body = Vec::new();
+        push_leaf(&mut body, leaf).map_err(|error| failed(error.to_string()))?;
+        let mut response = self
+            .agent
+            .post(format!("{}/add", self.base))
+            .config()
+            .timeout_global(Some(SUBMIT_TIMEOUT))
+            .build()
+            .send(&body)
+            .map_err(|error| failed(error.to_string()))?;
+        let status = response.status().as_u16();
+        let mut bytes = Vec::new();
+        let mut reader = response.body_mut().as_reader().take(ANSWER_BYTES_MAX);
+        reader.read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+        let answer: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+        // A web server that knows nothing of logs answers, too.
+        match answer.as_ref().and_then(|answer| answer.get("leaves")?.get(0)) {
+            Some(leaf) if status == 200 => Ok(leaf.to_string()),
+            _ => Err(failed(format!("HTTP status {status}"))),
+        }
     }
 }
 

@@ -25,8 +25,8 @@ const LIMITS: Limits = Limits { bytes_max: 1 << 30, depth_max: 24 };
 const VERSION: u64 = 1;
 const CONFIRMED: &str = "state.json";
 const UNCONFIRMED: &str = "progress.json";
-/// Alarms kept. What comes after is counted.
-const ALARMS_MAX: usize = 1000;
+/// Alarms kept of each code, so that many of one don't hide another. What comes after is counted.
+const ALARMS_OF_CODE_MAX: usize = 200;
 
 /// Everything that is remembered between runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,23 @@ pub struct State {
     pub(crate) checkpoints: u64,
     /// What was measured.
     pub(crate) gap: Gap,
+    /// Receipts that were offered to the log again, by their leaf hash.
+    #[serde(default)]
+    pub(crate) resubmitted: BTreeMap<String, Resubmission>,
+}
+
+/// A receipt that was offered to the log again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resubmission {
+    /// When first, in Unix seconds by the monitor's clock.
+    pub first_s: u64,
+    /// When last; not before the witness time of the newest checkpoint then.
+    pub last_s: u64,
+    /// Whether the log answered as a log does.
+    pub is_answered: bool,
+    /// What it answered, or why there is no answer.
+    pub answer: String,
 }
 
 /// A checkpoint that was verified.
@@ -191,6 +208,7 @@ impl State {
             revocations: None,
             checkpoints: 0,
             gap: Gap::default(),
+            resubmitted: BTreeMap::new(),
         }
     }
 
@@ -224,12 +242,31 @@ impl State {
         &self.boots
     }
 
+    /// Receipts that were signed, as later records prove, and are not in the log.
+    pub(crate) fn missing(&self) -> u64 {
+        self.boots.values().fold(0, |all, boot| all.saturating_add(boot.chain.missing()))
+    }
+
+    /// What was begun before a restart, with what was noticed of the log since.
+    pub(crate) fn since(mut self, confirmed: &State) -> State {
+        for alarm in &confirmed.alarms {
+            if !self.alarms.iter().any(|known| known.violation == alarm.violation) {
+                self.alarms.push(alarm.clone());
+            }
+        }
+        self.alarms_dropped = self.alarms_dropped.max(confirmed.alarms_dropped);
+        self.witnesses.clone_from(&confirmed.witnesses);
+        self.resubmitted.clone_from(&confirmed.resubmitted);
+        self
+    }
+
     /// Adds an alarm, unless it is known already; whether it is new.
     pub(crate) fn alarm(&mut self, violation: Violation, seen: u64) -> bool {
         if self.alarms.iter().any(|alarm| alarm.violation == violation) {
             return false;
         }
-        if self.alarms.len() >= ALARMS_MAX {
+        let of_code = self.alarms.iter().filter(|alarm| alarm.violation.code() == violation.code());
+        if of_code.count() >= ALARMS_OF_CODE_MAX {
             self.alarms_dropped = self.alarms_dropped.saturating_add(1);
             return false;
         }

@@ -1,5 +1,7 @@
 //! What a log, a witness or an enclave did that it must not do, and what was declared not to be believed.
 
+mod words;
+
 use serde::{Deserialize, Serialize};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::Hex;
@@ -151,15 +153,19 @@ pub enum Violation {
     },
     /// A receipt that was signed, as later ones prove, and is not in the log in time.
     #[error(
-        "receipt {seq} of boot {boot} is withheld{hash}: it was due at {due} and is not in the tree of size {size} at {time}",
+        "receipt {seq}{to} of boot {boot} is withheld{hash}: it was due at {due} and is not in the tree of size {size} at {time}",
+        to = if last > seq { format!(" and all up to {last}") } else { String::new() },
         hash = leaf.map(|leaf| format!(" (leaf {leaf})")).unwrap_or_default()
     )]
     ReceiptWithheld {
         /// The boot.
         boot: Hex<32>,
-        /// Its position.
+        /// Its position; of several in a row, the first one's.
         seq: u64,
-        /// Its leaf hash, where a later record names it.
+        /// The last one's position.
+        #[serde(default)]
+        last: u64,
+        /// The last one's leaf hash, where a later record names it.
         leaf: Option<Hex<32>>,
         /// When it was due, Unix seconds of witness time.
         due: u64,
@@ -182,7 +188,7 @@ pub enum Violation {
         /// The other one's index.
         index: u64,
     },
-    /// A position of long ago is in the log again: the same receipt, or another.
+    /// The same receipt is in the log again.
     #[error("entry {index} is a receipt {seq} of boot {boot}, which is in the log already")]
     ReceiptRepeated {
         /// The boot.
@@ -190,6 +196,32 @@ pub enum Violation {
         /// Its position.
         seq: u64,
         /// The index of the repetition.
+        index: u64,
+    },
+    /// A position of so long ago that its receipt is not remembered: the same receipt again, or a fork.
+    #[error(
+        "entry {index} (leaf {leaf}) is a receipt {seq} of boot {boot}, and the log has one of long ago: the same again, or a fork"
+    )]
+    ReceiptPositionReused {
+        /// The boot.
+        boot: Hex<32>,
+        /// The position.
+        seq: u64,
+        /// The leaf hash of what came now.
+        leaf: Hex<32>,
+        /// Its index.
+        index: u64,
+    },
+    /// More receipts wait for an earlier one than are remembered.
+    #[error(
+        "from receipt {seq} on, boot {boot} has more receipts that wait for an earlier one than are followed (entry {index})"
+    )]
+    ReceiptsUnfollowed {
+        /// The boot.
+        boot: Hex<32>,
+        /// The first position that is not followed.
+        seq: u64,
+        /// The entry at which there were too many.
         index: u64,
     },
     /// A receipt names another predecessor than the one in the log.
@@ -248,7 +280,7 @@ pub enum Violation {
     },
     /// A receipt that somebody holds, that was due, and that the log lacks.
     #[error(
-        "breach of settle_by: receipt {seq} of boot {boot} (leaf {leaf}) was due at {due}; a full scan of the tree of size {size}, cosigned by the quorum at {time}, lacks it"
+        "breach of settle_by: receipt {seq} of boot {boot} (leaf {leaf}) was due at {due} and offered again at {resubmitted}; a full scan of the tree of size {size}, cosigned by the quorum at {time}, lacks it; account in {file}"
     )]
     SettleByBreached {
         /// The boot.
@@ -263,6 +295,32 @@ pub enum Violation {
         size: u64,
         /// That tree's witness time.
         time: u64,
+        /// When it was offered to the log again, Unix seconds.
+        #[serde(default)]
+        resubmitted: u64,
+        /// Where the account of it is, within the state folder.
+        #[serde(default)]
+        file: String,
+    },
+    /// A receipt that somebody holds and the log lacks, where a breach cannot be shown.
+    #[error(
+        "receipt {seq} of boot {boot} (leaf {leaf}) was due at {due} and a full scan of the tree of size {size} at {time} lacks it; this is no breach yet: {why}"
+    )]
+    ReceiptAbsent {
+        /// The boot.
+        boot: Hex<32>,
+        /// Its position.
+        seq: u64,
+        /// Its leaf hash.
+        leaf: Hex<32>,
+        /// Its `settle_by`.
+        due: u64,
+        /// The tree that was scanned.
+        size: u64,
+        /// That tree's witness time.
+        time: u64,
+        /// Why a breach cannot be shown.
+        why: String,
     },
     /// An enclave was shown a tree that is not this log's: a split view.
     #[error(
@@ -329,71 +387,4 @@ pub enum Violation {
         /// SHA-256 of the other.
         second: Hex<32>,
     },
-}
-
-impl Violation {
-    /// What it is about, in a few words without anybody's own: a boot, an entry, a tree, a file.
-    pub fn subject(&self) -> String {
-        match self {
-            Self::LeafSignature { boot, .. }
-            | Self::BootUnknown { boot, .. }
-            | Self::BootRefused { boot, .. }
-            | Self::ReceiptWithheld { boot, .. }
-            | Self::ReceiptForked { boot, .. }
-            | Self::ReceiptRepeated { boot, .. }
-            | Self::ChainBroken { boot, .. }
-            | Self::HeadMismatch { boot, .. }
-            | Self::AfterClose { boot, .. }
-            | Self::EpochMissing { boot, .. }
-            | Self::SettleByBreached { boot, .. }
-            | Self::EnclaveOtherView { boot, .. } => format!("boot {boot}"),
-            Self::Equivocation { size, .. }
-            | Self::HistoryRewritten { size, .. }
-            | Self::QuorumMissing { size, .. }
-            | Self::TilesMismatch { size, .. }
-            | Self::CheckpointRolledBack { to: size, .. } => format!("tree of size {size}"),
-            Self::CheckpointUnsigned { .. } | Self::CheckpointStale { .. } => "checkpoint".into(),
-            Self::FileMissing { path, .. } | Self::FileMalformed { path, .. } => format!("file {path}"),
-            Self::EntryMismatch { index, .. }
-            | Self::LeafMalformed { index, .. }
-            | Self::Blob { index, .. }
-            | Self::RevocationUnverified { index, .. }
-            | Self::RevocationForked { index, .. } => format!("entry {index}"),
-            Self::Revoked { subject, .. } | Self::RevocationWithdrawn { subject, .. } => subject.clone(),
-        }
-    }
-
-    /// A stable word.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Equivocation { .. } => "equivocation",
-            Self::HistoryRewritten { .. } => "history_rewritten",
-            Self::CheckpointRolledBack { .. } => "checkpoint_rolled_back",
-            Self::CheckpointUnsigned { .. } => "checkpoint_unsigned",
-            Self::QuorumMissing { .. } => "quorum_missing",
-            Self::CheckpointStale { .. } => "checkpoint_stale",
-            Self::FileMissing { .. } => "file_missing",
-            Self::FileMalformed { .. } => "file_malformed",
-            Self::EntryMismatch { .. } => "entry_mismatch",
-            Self::TilesMismatch { .. } => "tiles_mismatch",
-            Self::LeafMalformed { .. } => "leaf_malformed",
-            Self::LeafSignature { .. } => "leaf_signature",
-            Self::BootUnknown { .. } => "boot_unknown",
-            Self::Blob { .. } => "blob",
-            Self::BootRefused { .. } => "boot_refused",
-            Self::ReceiptWithheld { .. } => "receipt_withheld",
-            Self::ReceiptForked { .. } => "receipt_forked",
-            Self::ReceiptRepeated { .. } => "receipt_repeated",
-            Self::ChainBroken { .. } => "chain_broken",
-            Self::HeadMismatch { .. } => "head_mismatch",
-            Self::AfterClose { .. } => "after_close",
-            Self::EpochMissing { .. } => "epoch_missing",
-            Self::SettleByBreached { .. } => "settle_by_breached",
-            Self::EnclaveOtherView { .. } => "enclave_other_view",
-            Self::Revoked { .. } => "revoked",
-            Self::RevocationWithdrawn { .. } => "revocation_withdrawn",
-            Self::RevocationUnverified { .. } => "revocation_unverified",
-            Self::RevocationForked { .. } => "revocation_forked",
-        }
-    }
 }

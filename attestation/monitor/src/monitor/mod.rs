@@ -3,6 +3,9 @@
 mod holding;
 mod reading;
 
+pub use holding::{Fate, Sought};
+pub use reading::SAVE_ENTRIES;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +21,7 @@ use crate::files::Trouble;
 use crate::gap::Probes;
 use crate::ledger;
 use crate::mirror::Mirror;
-use crate::source::{Fetch, Source};
+use crate::source::{Fetch, Source, Submit};
 use crate::state::{Seen, State, Store};
 use crate::{Error, Violation};
 
@@ -28,6 +31,8 @@ pub struct Parts {
     pub trusted: TrustedLog,
     /// Where the log's files come from.
     pub source: Box<dyn Source>,
+    /// Where receipts are offered to the log again; `None` where its files take no submissions.
+    pub submit: Option<Box<dyn Submit>>,
     /// What boots must satisfy.
     pub appraise: Box<dyn Appraise>,
     /// Where state and evidence are kept.
@@ -36,6 +41,8 @@ pub struct Parts {
     pub mirror: Option<Mirror>,
     /// Probes on their way.
     pub probes: Arc<Probes>,
+    /// Entries after which a catch-up is saved; [`SAVE_ENTRIES`] does.
+    pub save_entries: u64,
     /// The longest time without a newer checkpoint, in seconds; `None` for any.
     pub stale_s_max: Option<u64>,
     /// Told how many entries were read, and how many there are.
@@ -49,6 +56,10 @@ pub struct Monitor {
     /// What was read of an unconfirmed checkpoint before a restart.
     unconfirmed: Option<State>,
     held: Vec<Held>,
+    /// When the whole log could not be read for them, in Unix seconds.
+    unread: Option<u64>,
+    /// Violations of a look that ended early.
+    unreported: Vec<Violation>,
     /// When the present look began, for how long verifying takes.
     began: Instant,
     /// Fetching waits for the network, not for cores.
@@ -60,7 +71,12 @@ pub struct Monitor {
 struct Held {
     leaf: Hex<32>,
     envelope: Envelope,
+    bytes: Vec<u8>,
     index: Option<u64>,
+    /// Every entry below was searched, and led to a signed root.
+    scanned: u64,
+    /// Whether its absence was named.
+    is_named: bool,
 }
 
 /// What one look brought.
@@ -83,7 +99,16 @@ impl Monitor {
             .num_threads(16)
             .build()
             .map_err(|error| Error::Io { path: "threads".into(), problem: std::io::Error::other(error) })?;
-        Ok(Self { parts, state, unconfirmed, held: Vec::new(), began: Instant::now(), fetching })
+        Ok(Self {
+            parts,
+            state,
+            unconfirmed,
+            held: Vec::new(),
+            unread: None,
+            unreported: Vec::new(),
+            began: Instant::now(),
+            fetching,
+        })
     }
 
     /// What is known.
@@ -107,16 +132,33 @@ impl Monitor {
     /// [`Error`] where nothing can be said of the log; what it did wrong is in the report.
     pub fn poll(&mut self, now_ms: u64) -> Result<Report, Error> {
         self.began = Instant::now();
+        let mut report = Report { violations: std::mem::take(&mut self.unreported), entries: 0 };
+        let looked = self.look(&mut report, now_ms);
+        match looked {
+            Ok(()) => Ok(report),
+            Err(error) => {
+                // What was found before the look failed is told with the next report.
+                self.unreported = report.violations;
+                Err(error)
+            }
+        }
+    }
+
+    /// Violations that were found before a look failed.
+    pub fn take_unreported(&mut self) -> Report {
+        Report { violations: std::mem::take(&mut self.unreported), entries: 0 }
+    }
+
+    fn look(&mut self, report: &mut Report, now_ms: u64) -> Result<(), Error> {
         let now_s = now_ms / 1000;
-        let mut report = Report::default();
-        let signed = match self.fetch_checkpoint(&mut report, now_s) {
+        let signed = match self.fetch_checkpoint(report, now_s) {
             Ok(Some(signed)) => signed,
-            Ok(None) => return Ok(report),
+            Ok(None) => return Ok(()),
             Err(error) => {
                 // A log that restarts is out of reach for a moment. One that stays away gets stale.
-                self.stale(&mut report, now_s);
+                self.stale(report, now_s);
                 self.parts.store.save(&self.state)?;
-                return if report.violations.is_empty() { Err(error) } else { Ok(report) };
+                return if report.violations.is_empty() { Err(error) } else { Ok(()) };
             }
         };
         if let Some(target) = self.unconfirmed.as_ref().and_then(|progress| progress.target.clone())
@@ -124,10 +166,10 @@ impl Monitor {
             && target.checkpoint().size() < signed.checkpoint().size()
         {
             // What was begun is ended first: its checkpoint is what it has to come out as.
-            self.follow(&target, now_ms, &mut report)?;
+            self.follow(&target, now_ms, report)?;
         }
-        self.follow(&signed, now_ms, &mut report)?;
-        Ok(report)
+        self.follow(&signed, now_ms, report)?;
+        self.seek_held(report, now_s, false)
     }
 
     /// Compares the log's checkpoint in another view: another monitor's copy, or what a witness holds.
@@ -218,7 +260,7 @@ impl Monitor {
         };
         match done {
             Ok(()) => {}
-            Err(Trouble::Violation(violation)) => self.alarm(report, violation, now_s),
+            Err(Trouble::Violation(violation)) => self.alarm(report, *violation, now_s),
             Err(Trouble::Error(error)) => return Err(error),
         }
         self.stale(report, now_s);
@@ -241,7 +283,7 @@ impl Monitor {
 
     /// Receipts that are known to exist and not in the log, and probes without their receipt.
     fn unsettled(&self) -> u64 {
-        let missing = self.state.boots.values().map(|boot| boot.chain.missing()).sum::<u64>();
+        let missing = self.state.missing();
         missing.saturating_add(self.parts.probes.waiting())
     }
 
@@ -341,7 +383,6 @@ impl Monitor {
         for violation in ledger::settle(&mut self.state, size, time) {
             self.alarm(report, violation, now_ms / 1000);
         }
-        self.breaches(size, time, report, now_ms / 1000);
     }
 
     fn alarm(&mut self, report: &mut Report, violation: Violation, now_s: u64) {

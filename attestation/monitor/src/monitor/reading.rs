@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use vouchsafe_translog::tile::TILE_WIDTH;
 use vouchsafe_translog::{SignedCheckpoint, Tile, merkle};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
@@ -15,9 +16,9 @@ use crate::ledger::Ledger;
 use crate::{Error, Violation};
 
 /// Entry bundles read and verified as one batch.
-const BATCH_BUNDLES: usize = 64;
-/// Entries after which a catch-up is saved.
-const SAVE_ENTRIES: u64 = 1 << 17;
+const BATCH_BUNDLES: u64 = 64;
+/// Entries after which a catch-up is saved, where nothing else is wanted: some seconds' worth.
+pub const SAVE_ENTRIES: u64 = 1 << 17;
 /// A log whose previous checkpoint is at most this old was followed without a pause, in seconds.
 const TAILING_SECONDS_MAX: u64 = 15;
 /// Trees of enclaves that are remembered as known.
@@ -35,7 +36,7 @@ impl Monitor {
         let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
         let note = signed.note().to_string();
         let begun = self.unconfirmed.take().filter(|begun| begun.size() <= size);
-        let mut work = begun.unwrap_or_else(|| self.state.clone());
+        let mut work = begun.map_or_else(|| self.state.clone(), |begun| begun.since(&self.state));
         work.target = Some(note.clone());
         let newest = self.state.checkpoint.as_ref().and_then(|seen| seen.time).unwrap_or(0);
         let time_or_now = time.unwrap_or(now_ms / 1000);
@@ -53,8 +54,10 @@ impl Monitor {
         let start = frontier.size();
         let (mut keys, mut saved, mut found) = (Ledger::keys(&work), start, Vec::new());
         let wanted = self.wanted();
+        let save_entries = self.parts.save_entries;
+        let batch_bundles = (save_entries / TILE_WIDTH).clamp(1, BATCH_BUNDLES);
         let bundles: Vec<Tile> = files::bundles(start, size).collect();
-        for batch in bundles.chunks(BATCH_BUNDLES) {
+        for batch in bundles.chunks(usize::try_from(batch_bundles).unwrap_or(1)) {
             let source = &*self.parts.source;
             let fetched: Vec<Result<Vec<Vec<u8>>, Trouble>> = self
                 .fetching
@@ -84,7 +87,11 @@ impl Monitor {
             }
             (self.parts.progress)(frontier.size(), size);
             work.set_frontier(&frontier);
-            if frontier.size().saturating_sub(saved) >= SAVE_ENTRIES {
+            // They are saved with what they were found in.
+            for violation in ledger.violations.drain(..) {
+                work.alarm(violation, now_ms / 1000);
+            }
+            if frontier.size().saturating_sub(saved) >= save_entries {
                 saved = frontier.size();
                 self.parts.store.save_progress(Some(&work))?;
             }
@@ -95,17 +102,22 @@ impl Monitor {
             return self.diagnose(signed, report, now_ms / 1000);
         }
         ledger.appraise(&mut work)?;
-        let violations = ledger.violations;
-        work.target = None;
-        let old = self.state.size();
-        self.state = work;
-        self.parts.store.save_progress(None)?;
-        for violation in violations {
-            self.alarm(report, violation, now_ms / 1000);
+        for violation in ledger.violations {
+            work.alarm(violation, now_ms / 1000);
         }
+        work.target = None;
+        let before = std::mem::replace(&mut self.state, work);
+        let is_new = |violation: &Violation| !before.alarms.iter().any(|known| known.violation == *violation);
+        let found_here = self.state.alarms.iter().map(|alarm| &alarm.violation).filter(|found| is_new(found));
+        report.violations.extend(found_here.cloned());
+        let old = before.size();
+        self.parts.store.save(&self.state)?;
+        self.parts.store.save_progress(None)?;
         if let Some(mirror) = &self.parts.mirror {
             mirror.finish(old, size, &note)?;
         }
+        // What was begun before a restart may leave out entries that nobody looked at for these receipts.
+        self.searched(start, size);
         for (index, hash) in found {
             self.found(&hash, index);
             self.probe(&hash, now_ms);

@@ -109,7 +109,7 @@ fn banner(state: &State) -> Markup {
 
 fn figures(state: &State, quorum: (usize, usize), probes_waiting: u64, now_s: u64) -> Markup {
     let receipts = state.leaves.get("receipt").copied().unwrap_or(0);
-    let missing = state.boots.values().map(|boot| boot.chain.missing()).sum::<u64>();
+    let missing = state.missing();
     let (k, n) = quorum;
     let time = state.checkpoint.as_ref().and_then(|checkpoint| checkpoint.time);
     html! {

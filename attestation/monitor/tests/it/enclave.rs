@@ -55,7 +55,7 @@ impl Enclave {
             configuration: Hex([1; 32]),
             operator: Some("Operator & Sons".into()),
             settlement: Settlement::Log(LogSettlement {
-                key: "log.example+00000000+AA==".into(),
+                key: crate::log::trusted().log().to_string(),
                 witnesses: vec!["w".into()],
                 quorum: 1,
                 bound_s: BOUND,

@@ -2,11 +2,14 @@
 //! witnesses that cosign whatever they are shown, so that only the monitor can notice anything.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use vouchsafe_monitor::gap::Probes;
-use vouchsafe_monitor::{Accepted, Appraise, Fetch, Mirror, Monitor, Parts, Refused, Report, Source, Store};
+use vouchsafe_monitor::{
+    Accepted, Appraise, Fetch, Mirror, Monitor, Parts, Refused, Report, Source, Store, Submit,
+};
 use vouchsafe_receipt::threshold::Signers;
 use vouchsafe_receipt::{AttestedStatement, CheckpointRef};
 use vouchsafe_translog::note::{Algorithm, VerifierKey};
@@ -181,8 +184,23 @@ impl Appraise for TestPolicy {
     }
 }
 
+/// What the log was offered: it answers as if all were well, and does what the test says.
+#[derive(Clone, Default)]
+pub(crate) struct Offers(pub(crate) Arc<Mutex<Vec<Vec<u8>>>>, pub(crate) Arc<AtomicBool>);
+
+impl Submit for Offers {
+    fn add(&self, leaf: &[u8]) -> Result<String, Fetch> {
+        self.0.lock().unwrap().push(leaf.to_vec());
+        match self.1.load(Ordering::Relaxed) {
+            true => Err(Fetch::Failed("HTTP status 503".into())),
+            false => Ok("{}".into()),
+        }
+    }
+}
+
 pub(crate) struct Watching {
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) offers: Offers,
     pub(crate) monitor: Monitor,
     pub(crate) probes: Arc<Probes>,
 }
@@ -197,19 +215,32 @@ impl Watching {
     }
 
     pub(crate) fn of(folder: tempfile::TempDir, source: Box<dyn Source>, mirror: Option<Mirror>) -> Self {
+        let offers = Offers::default();
+        Self::with(folder, source, mirror, Some(offers))
+    }
+
+    /// Of a log that takes submissions, or of files that take none.
+    pub(crate) fn with(
+        folder: tempfile::TempDir,
+        source: Box<dyn Source>,
+        mirror: Option<Mirror>,
+        offers: Option<Offers>,
+    ) -> Self {
         let probes = Arc::new(Probes::default());
         let monitor = Monitor::new(Parts {
             trusted: trusted(),
             source,
+            submit: offers.clone().map(|offers| Box::new(offers) as Box<dyn Submit>),
             appraise: Box::new(TestPolicy),
             store: Store::open(folder.path()).unwrap(),
             mirror,
             probes: Arc::clone(&probes),
+            save_entries: 256,
             stale_s_max: Some(300),
             progress: Box::new(|_, _| {}),
         })
         .unwrap();
-        Self { folder, monitor, probes }
+        Self { folder, offers: offers.unwrap_or_default(), monitor, probes }
     }
 
     pub(crate) fn restart(self, log: &Log) -> Self {

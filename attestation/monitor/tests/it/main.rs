@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod enclave;
+mod holding;
 mod honest;
 mod log;
 mod lying;
