@@ -171,6 +171,9 @@ fn tests() -> Result<()> {
         // Everyone who runs this command tries the same cases; `cargo test` by itself tries new ones.
         .env("PROPTEST_RNG_SEED", "1")
         .env("VOUCHSAFE_PROGRAMS", tools::programs_dir());
+    if let Some(reader) = &prepared.go_reader {
+        command.env("VOUCHSAFE_GO_READER", reader);
+    }
     if let Some(ovmf) = &prepared.ovmf {
         command.env("VOUCHSAFE_OVMF", ovmf);
     }

@@ -10,6 +10,7 @@ mod debian;
 mod demo;
 mod firmware;
 mod fuzz;
+mod go;
 mod image;
 mod setup;
 mod tidy;

@@ -2,8 +2,8 @@
 //!
 //! A Python environment with the pinned packages of `tests/requirements.txt`: the `openai` client
 //! that users have, the package that carries the real weights of all-MiniLM-L6-v2, and a second
-//! calculator of launch digests. Debian's firmware images, where they can be had. A Chromium, in which
-//! pages are looked at.
+//! calculator of launch digests. Debian's firmware images and a reader of logs in Go, where they can be had. A
+//! Chromium, in which pages are looked at.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::tools::{self, root, target_dir};
-use crate::{browser, firmware};
+use crate::{browser, firmware, go};
 
 /// Where the prepared things are; passed to tests as environment variables.
 pub(crate) struct Prepared {
@@ -22,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) minilm: PathBuf,
     /// The folder with Debian's firmware images, if they can be had: `VOUCHSAFE_OVMF`.
     pub(crate) ovmf: Option<PathBuf>,
+    /// A reader of logs in Go, if its packages can be had: `VOUCHSAFE_GO_READER`.
+    pub(crate) go_reader: Option<PathBuf>,
     /// The browser: `VOUCHSAFE_CHROMIUM`.
     pub(crate) chromium: PathBuf,
 }
@@ -45,7 +47,13 @@ pub(crate) fn run() -> Result<Prepared> {
         fs::write(&stamp, &wanted)?;
     }
     let minilm = find_minilm(&environment)?;
-    Ok(Prepared { python, minilm, ovmf: firmware::prepare(), chromium: browser::chromium()? })
+    Ok(Prepared {
+        python,
+        minilm,
+        ovmf: firmware::prepare(),
+        go_reader: go::prepare(),
+        chromium: browser::chromium()?,
+    })
 }
 
 fn create_environment(environment: &Path) -> Result<()> {

@@ -141,6 +141,16 @@ impl Control {
         soon("a control message", self.receiver.receive()).await.unwrap()
     }
 
+    /// As [`Control::send`], to a host that may be gone.
+    pub(crate) async fn try_send(&mut self, message: EnclaveMessage) -> Option<()> {
+        self.sender.send(&message).await.ok()
+    }
+
+    /// As [`Control::next`], of a host that may be gone.
+    pub(crate) async fn try_next(&mut self) -> Option<HostMessage> {
+        soon("a control message", self.receiver.receive()).await.ok().flatten()
+    }
+
     /// The next acknowledgement.
     pub(crate) async fn ack(&mut self) -> (BootId, u64) {
         loop {

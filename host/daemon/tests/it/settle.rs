@@ -17,7 +17,7 @@ use vouchsafe_verifier::encoding::{Hex, from_base64, from_hex, to_base64};
 use crate::enclave::{Control, Enclave, Host, boot};
 use crate::log::Log;
 
-fn envelope(seq: u64) -> Envelope {
+pub(crate) fn envelope(seq: u64) -> Envelope {
     let payload = ReceiptPayload {
         version: 1,
         boot: Hex([0xab; 32]),
@@ -37,12 +37,12 @@ fn envelope(seq: u64) -> Envelope {
     Envelope::new(PayloadType::Receipt, payload.to_bytes(), [0xab; 32], [1; 64])
 }
 
-fn receipt(seq: u64) -> EnclaveMessage {
+pub(crate) fn receipt(seq: u64) -> EnclaveMessage {
     let envelope = String::from_utf8(envelope(seq).to_json()).unwrap();
     EnclaveMessage::Receipt { boot: boot(), seq, envelope }
 }
 
-fn record(number: u64) -> (Vec<u8>, EnclaveMessage) {
+pub(crate) fn record(number: u64) -> (Vec<u8>, EnclaveMessage) {
     let signed = Envelope::new(PayloadType::Boot, format!("{number}").into_bytes(), [0xab; 32], [1; 64]);
     let leaf = envelope_leaf(&signed).unwrap();
     let blobs = vec![to_base64(format!("blob {number}").as_bytes())];
@@ -51,23 +51,23 @@ fn record(number: u64) -> (Vec<u8>, EnclaveMessage) {
 }
 
 /// The enclave's view of the log, checked as an enclave does.
-struct View {
+pub(crate) struct View {
     log: Arc<Log>,
     newest: Option<VerifiedCheckpoint>,
-    proven: Vec<Hash>,
+    pub(crate) proven: Vec<Hash>,
 }
 
 impl View {
-    fn new(log: &Arc<Log>) -> Self {
+    pub(crate) fn new(log: &Arc<Log>) -> Self {
         Self { log: Arc::clone(log), newest: None, proven: Vec::new() }
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.newest.as_ref().map_or(0, VerifiedCheckpoint::size)
     }
 
     /// Verifies everything that the host says of the log.
-    fn learn(&mut self, note: &str, from: u64, consistency: &[String], leaves: &[Included]) {
+    pub(crate) fn learn(&mut self, note: &str, from: u64, consistency: &[String], leaves: &[Included]) {
         let checkpoint = self.log.trusted().verify(note.as_bytes(), &Ring).unwrap();
         let (size, root) = (checkpoint.size(), *checkpoint.root());
         assert_eq!(from, self.size());

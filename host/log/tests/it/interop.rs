@@ -1,9 +1,18 @@
-//! The C2SP crates as a second opinion on what this log signs and writes.
+//! Second opinions on what this log signs and writes: the C2SP crates in Rust, and the Go team's libraries
+//! for notes and tiled trees, which logs and witnesses in Go are made of.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Error, Hash, HashReader as _, Tile, TileHashReader, TileReader};
+use vouchsafe_translog::{TrustedLog, VerifierKey};
+use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::encoding::to_base64;
 
-use crate::common::Place;
+use crate::common::{AdmitAll, Place, Running, config, leaf};
+use crate::witness::{Mode, TestWitness};
 
 /// Our files, read the way that crate wants them.
 struct Files<'a>(&'a Place);
@@ -43,4 +52,68 @@ fn other_implementations_read_our_checkpoint_and_tiles() {
         let hash = reader.read_hashes(&[tlog_tiles::stored_hash_index(0, index)]).unwrap();
         assert_eq!(hash[0].0, crate::common::leaf(index).hash, "leaf {index}");
     }
+}
+
+/// The program of `tests/go`, which `cargo xtask check` builds.
+fn go() -> Option<PathBuf> {
+    let program = std::env::var_os("VOUCHSAFE_GO_READER").map(PathBuf::from);
+    if program.is_none() {
+        println!(
+            "NOT RUN: no reader in Go (`cargo xtask check tests` makes one where Debian can be reached)"
+        );
+    }
+    program
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[tokio::test]
+async fn go_verifies_a_log_and_the_cosignatures_of_its_witnesses() {
+    let Some(go) = go() else { return };
+    let place = Place::new();
+    let mut witnesses = Vec::new();
+    for n in 1..=2 {
+        witnesses.push(TestWitness::start(n, place.key.public(), Mode::Good).await);
+    }
+    let configs = witnesses.iter().map(|witness| witness.config.clone()).collect();
+    let running = Running::start(place.open().unwrap(), Arc::new(AdmitAll), config(configs, 2)).await;
+    let leaves: Vec<_> = (0..700).map(|n| leaf(n).bytes).collect();
+    for chunk in leaves.chunks(70) {
+        let chunk: Vec<&[u8]> = chunk.iter().map(Vec::as_slice).collect();
+        running.settle(&chunk).await.verify(place.key.public(), &chunk);
+    }
+    running.stop().await.unwrap();
+    let public = place.root().join("public");
+    let keys: Vec<_> = witnesses.iter().map(|witness| witness.config.key.to_string()).collect();
+    let log = place.key.public().to_string();
+    let read = |keys: &[&str]| run(&go, &[&["read", public.to_str().unwrap()], keys].concat());
+    let seen = read(&[&log, &keys[0], &keys[1]]).unwrap();
+    let root = to_base64(&place.storage().lock.head().unwrap().head.root);
+    assert_eq!(seen, format!("size=700 root={root} leaves=700 signatures=3 unknown=0\n"));
+    // It is no reader that accepts everything.
+    assert!(read(&[&Place::new().key.public().to_string()]).is_err());
+    let first = public.join("tile/entries/000");
+    let mut bytes = std::fs::read(&first).unwrap();
+    bytes[2] ^= 1;
+    std::fs::write(&first, bytes).unwrap();
+    assert!(read(&[&log]).is_err());
+}
+
+#[test]
+fn what_go_signs_and_cosigns_is_verified_here() {
+    let Some(go) = go() else { return };
+    let root = [7; 32];
+    let written = run(&go, &["write", "go.example/log", "12", &to_base64(&root), "1795262400"]).unwrap();
+    let (log, rest) = written.split_once('\n').unwrap();
+    let (witness, note) = rest.split_once('\n').unwrap();
+    let key = |text| VerifierKey::parse(text, &Ring).unwrap();
+    let trusted = TrustedLog::new(key(log), vec![key(witness)], 1).unwrap();
+    let verified = trusted.verify(note.as_bytes(), &Ring).unwrap();
+    assert_eq!((verified.size(), verified.root(), verified.time().0), (12, &root, 1_795_262_400));
+    let bent = note.replace("\n12\n", "\n13\n");
+    assert!(trusted.verify(bent.as_bytes(), &Ring).is_err());
 }
