@@ -14,12 +14,11 @@
 //! that was cut off has no receipt but its start record and the last signed head. `proof` is the
 //! text that shows the receipt in its log (c2sp.org/tlog-proof), and null before it has settled.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use vouchsafe_receipt::{AttestedStatement, ENVELOPE_BYTES_MAX, Envelope, Opening};
 use vouchsafe_translog::TlogProof;
-use vouchsafe_verifier::strict_json::{self, Limits};
-use vouchsafe_verifier::{Endorsements, TdxCollateral};
+use vouchsafe_verifier::strict_json::{self, Fault, FromValue, JsonError, Limits, Value};
+use vouchsafe_verifier::{Endorsements, TdxCollateral, json_fields, json_record};
 
 use crate::Error;
 
@@ -65,35 +64,38 @@ pub struct StreamRecords {
 
 /// `E` is an envelope when written. When read it is any value first, so that an envelope that is not
 /// one is refused as such.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct BundleJson<E> {
     version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<E>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     opening: Option<Opening>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<StreamJson<E>>,
     boot: AttestedStatement,
     epoch: AttestedStatement,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     endorsements: Option<Endorsements>,
-    #[serde(default)]
     proof: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+json_record!(BundleJson<Value> { version, receipt, opening, stream, boot, epoch, endorsements, proof });
+
+#[derive(Serialize)]
 struct StreamJson<E> {
     start: E,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<E>,
 }
 
-#[derive(Deserialize)]
-struct Versioned {
-    version: u64,
+impl FromValue for StreamJson<Value> {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        let stream: StreamJson<Option<Value>> = json_fields!(value, [], StreamJson { start, head })?;
+        // Any value may be null, and only one that is there may be any value.
+        let start = stream.start.ok_or_else(|| Fault::new("missing field `start`"))?;
+        Ok(Self { start, head: stream.head.flatten() })
+    }
 }
 
 impl Bundle {
@@ -114,13 +116,15 @@ impl Bundle {
     /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`], or
     /// [`Error::BundlePart`] for an envelope that is not one, or [`Error::BundleProof`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let malformed = |error: strict_json::JsonError| Error::BundleMalformed(error.to_string());
+        let malformed = |error: JsonError| Error::BundleMalformed(error.to_string());
+        let value = strict_json::value(json, LIMITS).map_err(malformed)?;
         // The version comes first: a later version's fields are not errors of this one.
-        let Versioned { version } = strict_json::parse(json, LIMITS).map_err(malformed)?;
-        if version != VERSION {
-            return Err(Error::BundleVersion { found: version, known: VERSION });
+        match value.get("version").map(Value::as_u64) {
+            Some(Some(VERSION)) => {}
+            Some(Some(found)) => return Err(Error::BundleVersion { found, known: VERSION }),
+            _ => return Err(Error::BundleMalformed("no version number".into())),
         }
-        let raw: BundleJson<Value> = strict_json::parse(json, LIMITS).map_err(malformed)?;
+        let raw = BundleJson::from_value(&value).map_err(|fault| malformed(fault.into()))?;
         if let Some(opening) = &raw.opening {
             opening.check_version().map_err(|error| Error::BundlePart { part: "opening", error })?;
         }
@@ -182,7 +186,7 @@ impl Bundle {
 /// # Errors
 /// [`Error::CollateralMalformed`].
 pub fn parse_tdx_collateral(json: &[u8]) -> Result<TdxCollateral, Error> {
-    strict_json::parse(json, LIMITS).map_err(|error| Error::CollateralMalformed(error.to_string()))
+    strict_json::read(json, LIMITS).map_err(|error| Error::CollateralMalformed(error.to_string()))
 }
 
 /// Reads an envelope out of a bundle. The bundle's own layout is free, so what is checked for length
@@ -191,7 +195,7 @@ fn envelope(part: &'static str, value: Value) -> Result<Envelope, Error> {
     let error = |error| Error::BundlePart { part, error };
     let malformed =
         |why: String| Error::BundlePart { part, error: vouchsafe_receipt::Error::EnvelopeMalformed(why) };
-    let envelope: Envelope = serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
+    let envelope: Envelope = Envelope::from_value(&value).map_err(|fault| malformed(fault.to_string()))?;
     if envelope.to_json().len() > ENVELOPE_BYTES_MAX {
         return Err(malformed(format!("longer than {ENVELOPE_BYTES_MAX} bytes")));
     }

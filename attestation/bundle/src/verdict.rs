@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 use vouchsafe_receipt::{Assurance, ExecutionRecord, ReceiptPayload};
-use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::{UnixSeconds, strict_json};
 
 /// The decision of an appraisal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -240,10 +240,8 @@ impl Verdict {
             execution,
             proved,
             not_proved,
-            mut findings,
+            findings,
         } = conclusion;
-        // Stable: within a step the order of the checks stays.
-        findings.sort_by_key(|finding| finding.step);
         let first = |outcome| findings.iter().find(|finding| finding.outcome == outcome);
         let (verdict, decisive) = match (first(Outcome::Failed), first(Outcome::Skipped)) {
             (Some(failed), _) => (Decision::Rejected, Some(failed)),
@@ -372,7 +370,7 @@ impl Verdict {
 
     /// The verdict as indented JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
+        strict_json::to_pretty(self)
     }
 }
 

@@ -1,15 +1,15 @@
 //! The checkpoint that a receipt or record names: where the log stood when it was signed.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::json_record;
 
 use crate::Error;
 use crate::payload::check_integers;
 
 /// A quorum-cosigned checkpoint by its contents. Its origin follows from the log's key in the boot
 /// statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CheckpointRef {
     /// Number of leaves.
     pub size: u64,
@@ -19,6 +19,8 @@ pub struct CheckpointRef {
     /// time in a receipt that its enclave's host could not choose.
     pub time: u64,
 }
+
+json_record!(CheckpointRef { size, root, time });
 
 impl CheckpointRef {
     pub(crate) fn check(what: &'static str, checkpoint: Option<&Self>) -> Result<(), Error> {

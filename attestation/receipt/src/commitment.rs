@@ -7,9 +7,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::json_record;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::Error;
@@ -24,21 +25,22 @@ const EXECUTION_TAG: &[u8] = b"vouchsafe/execution/v1";
 
 /// What a client needs to show, of its own choice, what a receipt is about. Each part is optional:
 /// a part that is left out stays hidden.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Opening {
     /// Version of this format: 1.
     pub version: u64,
     /// Opens the request commitment, given the request body.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestOpening>,
     /// Opens the response commitment, given the response body or the stream's events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<ResponseOpening>,
     /// Opens the execution commitment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionOpening>,
 }
+
+json_record!(Opening { version, request, response, execution });
 
 impl Opening {
     /// Reads an opening from its JSON text, at most 2 MiB.
@@ -48,7 +50,7 @@ impl Opening {
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         const WHAT: &str = "opening";
         let opening: Self =
-            strict_json::parse(json, OPENING_LIMITS).map_err(|error| Error::payload(WHAT, &error))?;
+            strict_json::read(json, OPENING_LIMITS).map_err(|error| Error::payload(WHAT, &error))?;
         opening.check_version()?;
         Ok(opening)
     }
@@ -72,8 +74,7 @@ impl Opening {
 }
 
 /// Opens a request commitment, given the request body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestOpening {
     /// The commitment's salt.
     pub salt: Hex<32>,
@@ -89,6 +90,8 @@ pub struct RequestOpening {
     pub assurance: String,
 }
 
+json_record!(RequestOpening { salt, method, path, content_type, nonce, assurance });
+
 impl RequestOpening {
     /// The commitment to these fields and `body`, the bytes after transfer-decoding.
     pub fn commit(&self, body: &[u8], crypto: &dyn Crypto) -> [u8; 32] {
@@ -100,8 +103,7 @@ impl RequestOpening {
 }
 
 /// Opens a response commitment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResponseOpening {
     /// The commitment's salt.
     pub salt: Hex<32>,
@@ -111,6 +113,8 @@ pub struct ResponseOpening {
     /// ([`crate::stream::Head::committed`]), for everything else the body.
     pub content_type: String,
 }
+
+json_record!(ResponseOpening { salt, status, content_type });
 
 impl ResponseOpening {
     /// The commitment to these fields and `body`: the body's bytes, or the stream head's.
@@ -126,14 +130,15 @@ impl ResponseOpening {
 }
 
 /// Opens an execution commitment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExecutionOpening {
     /// The commitment's salt.
     pub salt: Hex<32>,
     /// The execution record's exact JSON text, as committed.
     pub record: String,
 }
+
+json_record!(ExecutionOpening { salt, record });
 
 impl ExecutionOpening {
     /// The commitment to the record.

@@ -4,10 +4,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
-use vouchsafe_verifier::{Endorsements, Evidence};
+use vouchsafe_verifier::{Endorsements, Evidence, json_record};
 
 use crate::{Envelope, Error, Opening};
 
@@ -17,8 +17,7 @@ const RECEIPT_DOCUMENT_LIMITS: Limits = Limits { bytes_max: 3 << 20, depth_max: 
 const RECEIPT_DOCUMENT_VERSION: u64 = 1;
 
 /// The attestation document: statements with their evidence, and the answer to the client's nonce.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttestationDocument {
     /// Version of this format: 1.
     pub version: u64,
@@ -27,16 +26,17 @@ pub struct AttestationDocument {
     /// The current epoch statement and the report that binds it.
     pub epoch: AttestedStatement,
     /// The answer to the nonce, where one was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub challenge: Option<ChallengeAnswer>,
     /// Endorsements as the host stapled them; a verifier may use newer ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub endorsements: Option<Endorsements>,
 }
 
+json_record!(AttestationDocument { version, boot, epoch, challenge, endorsements });
+
 /// What `GET /v1/receipts/{token}` answers: an answer's receipt, its opening, and its proof once settled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReceiptDocument {
     /// Version of this format: 1.
     pub version: u64,
@@ -45,9 +45,11 @@ pub struct ReceiptDocument {
     /// What opens its commitments.
     pub opening: Opening,
     /// The proof that the receipt is in its log, as `c2sp.org/tlog-proof@v1` text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }
+
+json_record!(ReceiptDocument { version, receipt, opening, proof });
 
 impl ReceiptDocument {
     /// Parses the document.
@@ -56,8 +58,8 @@ impl ReceiptDocument {
     /// [`Error::PayloadMalformed`] or [`Error::Version`].
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         const WHAT: &str = "receipt document";
-        let document: Self = strict_json::parse(json, RECEIPT_DOCUMENT_LIMITS)
-            .map_err(|error| Error::payload(WHAT, &error))?;
+        let document: Self =
+            strict_json::read(json, RECEIPT_DOCUMENT_LIMITS).map_err(|error| Error::payload(WHAT, &error))?;
         if document.version != RECEIPT_DOCUMENT_VERSION {
             let (found, known) = (document.version, RECEIPT_DOCUMENT_VERSION);
             return Err(Error::Version { what: WHAT, found, known });
@@ -79,8 +81,7 @@ impl ReceiptDocument {
 }
 
 /// A statement's exact bytes and the evidence whose REPORT_DATA binds them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttestedStatement {
     /// The statement's exact bytes.
     pub statement: Base64,
@@ -88,9 +89,10 @@ pub struct AttestedStatement {
     pub evidence: Evidence,
 }
 
+json_record!(AttestedStatement { statement, evidence });
+
 /// Proof that a client's nonce is among those that a fresh report covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChallengeAnswer {
     /// The client's nonce.
     pub nonce: Hex<32>,
@@ -103,3 +105,5 @@ pub struct ChallengeAnswer {
     /// The report over the current epoch statement and the nonces' root.
     pub evidence: Evidence,
 }
+
+json_record!(ChallengeAnswer { nonce, leaf_index, tree_size, path, evidence });

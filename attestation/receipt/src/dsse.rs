@@ -8,10 +8,11 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::{Base64, Hex, from_base64, to_base64, to_hex};
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::strict_json::{self, Fault, FromValue, Limits, Value};
+use vouchsafe_verifier::{json_deserialize, json_record};
 
 use crate::{Error, is_low_s};
 
@@ -136,8 +137,8 @@ impl ReceiptKey {
 }
 
 /// An envelope as received: well-formed and canonical, not verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "EnvelopeJson", into = "EnvelopeJson")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "EnvelopeJson")]
 pub struct Envelope {
     payload_type: String,
     payload: Vec<u8>,
@@ -145,8 +146,7 @@ pub struct Envelope {
     signature: [u8; 64],
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Serialize)]
 pub(crate) struct EnvelopeJson {
     #[serde(rename = "payloadType")]
     pub(crate) payload_type: String,
@@ -154,12 +154,23 @@ pub(crate) struct EnvelopeJson {
     pub(crate) signatures: Vec<SignatureJson>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+json_record!(EnvelopeJson { payload_type as "payloadType", payload, signatures });
+
+#[derive(Clone, Serialize)]
 pub(crate) struct SignatureJson {
     pub(crate) keyid: Hex<32>,
     pub(crate) sig: String,
 }
+
+json_record!(SignatureJson { keyid, sig });
+
+impl FromValue for Envelope {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        EnvelopeJson::from_value(value)?.try_into().map_err(|error: Error| Fault::new(error.to_string()))
+    }
+}
+
+json_deserialize!(Envelope);
 
 impl TryFrom<EnvelopeJson> for Envelope {
     type Error = Error;
@@ -204,7 +215,7 @@ impl Envelope {
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         let limits = Limits { bytes_max: ENVELOPE_BYTES_MAX, depth_max: 4 };
         let envelope: Self =
-            strict_json::parse(json, limits).map_err(|error| Error::EnvelopeMalformed(error.to_string()))?;
+            strict_json::read(json, limits).map_err(|error| Error::EnvelopeMalformed(error.to_string()))?;
         if envelope.to_json() != json {
             return Err(Error::EnvelopeNotCanonical);
         }

@@ -4,12 +4,12 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use vouchsafe_verifier::json_record;
 
 /// The record behind a receipt's execution commitment. Its JSON text, written once by the enclave,
 /// is what is committed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExecutionRecord {
     /// Version of this format: 1.
     pub version: u64,
@@ -29,12 +29,15 @@ pub struct ExecutionRecord {
     pub error: Option<String>,
 }
 
+json_record!(ExecutionRecord { version, operation, model, parameters, seed, usage, finish_reasons, error });
+
 /// Token counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
     /// Tokens generated.
     pub completion_tokens: u64,
 }
+
+json_record!(Usage { prompt_tokens, completion_tokens });

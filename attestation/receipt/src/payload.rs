@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::{json_record, json_words};
 
 use crate::signed::{self, Signed};
 use crate::{CheckpointRef, Envelope, Error, PayloadType, ReceiptKey};
@@ -28,8 +29,7 @@ pub(crate) fn check_integers<const N: usize>(
 }
 
 /// What the client asked to be assured of before it got its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Assurance {
     /// The answer comes at once, signed under an attested key.
@@ -41,24 +41,17 @@ pub enum Assurance {
 }
 
 impl Assurance {
-    /// The word in headers, receipts and commitments.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Attested => "attested",
-            Self::Settled => "settled",
-        }
-    }
-
     /// The level of a word, if it is one.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Attested, Self::Settled].into_iter().find(|level| level.as_str() == word)
     }
 }
 
+json_words!(Assurance { "attested" => Attested, "settled" => Settled });
+
 /// The public part of a receipt, in the order it is signed. Everything about the content itself is
 /// hidden in the three commitments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReceiptPayload {
     /// Version of this format: 1.
     pub version: u64,
@@ -89,6 +82,23 @@ pub struct ReceiptPayload {
     /// Whole Unix seconds by the enclave's own clock, which its host can influence.
     pub unattested_time: u64,
 }
+
+json_record!(ReceiptPayload {
+    version,
+    boot,
+    epoch,
+    seq,
+    previous,
+    model,
+    engine,
+    request,
+    response,
+    execution,
+    assurance,
+    checkpoint,
+    settle_by,
+    unattested_time,
+});
 
 impl ReceiptPayload {
     /// The canonical bytes to sign.

@@ -7,11 +7,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Limits};
-use vouchsafe_verifier::{Endorsements, Evidence};
+use vouchsafe_verifier::strict_json::{self, Fault, FromValue, Limits, Value};
+use vouchsafe_verifier::{Endorsements, Evidence, json_deserialize, json_record};
 
 use crate::payload::check_integers;
 use crate::signed::{self, Signed};
@@ -22,8 +22,7 @@ pub const BLOB_BYTES_MAX: usize = 256 * 1024;
 const BLOB_LIMITS: Limits = Limits { bytes_max: BLOB_BYTES_MAX, depth_max: 8 };
 
 /// A boot began: its statement and the evidence that binds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootRecord {
     /// Version of this format: 1.
     pub version: u64,
@@ -35,9 +34,10 @@ pub struct BootRecord {
     pub evidence: Hex<32>,
 }
 
+json_record!(BootRecord { version, boot, statement, evidence });
+
 /// An epoch of a boot began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EpochRecord {
     /// Version of this format: 1.
     pub version: u64,
@@ -51,9 +51,10 @@ pub struct EpochRecord {
     pub evidence: Hex<32>,
 }
 
+json_record!(EpochRecord { version, boot, epoch, statement, evidence });
+
 /// How far a boot's receipts have come. A log that lacks a receipt below `seq_next` has a hole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Heartbeat {
     /// Version of this format: 1.
     pub version: u64,
@@ -71,15 +72,24 @@ pub struct Heartbeat {
     pub unattested_time: u64,
 }
 
+json_record!(Heartbeat { version, boot, epoch, seq_next, head, checkpoint, unattested_time });
+
 /// A boot's last word: it signs no receipt after these.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Close(pub Heartbeat);
 
+impl FromValue for Close {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        Heartbeat::from_value(value).map(Self)
+    }
+}
+
+json_deserialize!(Close);
+
 /// Endorsements of a boot's evidence, which verify without their sources ten years later. Not signed
 /// by the boot: endorsements carry their vendor's signatures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EndorsementsRecord {
     /// Version of this format: 1.
     pub version: u64,
@@ -88,6 +98,8 @@ pub struct EndorsementsRecord {
     /// SHA-256 of the endorsements as [`endorsements_blob`] writes them.
     pub endorsements: Hex<32>,
 }
+
+json_record!(EndorsementsRecord { version, boot, endorsements });
 
 /// The one text of evidence: what a record's digest covers.
 pub fn evidence_blob(evidence: &Evidence) -> Vec<u8> {
@@ -117,9 +129,9 @@ pub fn parse_endorsements_blob(bytes: &[u8]) -> Result<Endorsements, Error> {
 
 fn parse_blob<T>(what: &'static str, bytes: &[u8]) -> Result<T, Error>
 where
-    T: Serialize + serde::de::DeserializeOwned,
+    T: Serialize + FromValue,
 {
-    let parsed: T = strict_json::parse(bytes, BLOB_LIMITS).map_err(|error| Error::payload(what, &error))?;
+    let parsed: T = strict_json::read(bytes, BLOB_LIMITS).map_err(|error| Error::payload(what, &error))?;
     if signed::to_bytes(&parsed) != bytes {
         return Err(Error::PayloadNotCanonical { what });
     }

@@ -12,11 +12,11 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Limits};
-use vouchsafe_verifier::{Moment, UnixSeconds};
+use vouchsafe_verifier::strict_json::{self, Fault, Fields, FromValue, Limits, Value};
+use vouchsafe_verifier::{Moment, UnixSeconds, json_deserialize, json_fields, json_record, json_words};
 
 use crate::dsse::parse_pae;
 use crate::payload::check_integers;
@@ -40,8 +40,7 @@ const REASON_BYTES_MAX: usize = 1024;
 const SIGNATURE_BYTES: usize = 96;
 
 /// Everything that is revoked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RevocationList {
     /// Version of this format: 1.
     pub version: u64,
@@ -55,9 +54,10 @@ pub struct RevocationList {
     pub revocations: Vec<Revocation>,
 }
 
+json_record!(RevocationList { version, serial, issued, expires, revocations });
+
 /// Something that is not to be believed from a moment on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Revocation {
     /// What people call the matter; unique in the list.
     pub name: String,
@@ -69,8 +69,10 @@ pub struct Revocation {
     pub reason: String,
 }
 
+json_record!(Revocation { name, revokes, at, reason });
+
 /// What can be revoked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Revoked {
@@ -92,32 +94,59 @@ pub enum Revoked {
     Fmspc(Hex<6>),
 }
 
+impl FromValue for Revoked {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        const KINDS: &[&str] =
+            &["boot", "receipt_key", "chip_id", "ppid", "measurement", "registers", "product", "fmspc"];
+        let one = Fields::of(value, KINDS)?;
+        match one.only()? {
+            "boot" => one.take("boot").map(Self::Boot),
+            "receipt_key" => one.take("receipt_key").map(Self::ReceiptKey),
+            "chip_id" => one.take("chip_id").map(Self::ChipId),
+            "ppid" => one.take("ppid").map(Self::Ppid),
+            "measurement" => one.take("measurement").map(Self::Measurement),
+            "registers" => one.take("registers").map(Self::Registers),
+            "product" => one.take("product").map(Self::Product),
+            _ => one.take("fmspc").map(Self::Fmspc),
+        }
+    }
+}
+
+json_deserialize!(Revoked);
+
 /// Registers of a TDX quote; an image is meant if each that is named has this value. RTMR2 alone stands for a
 /// kernel's command line and with it for a disk's root hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Registers {
     /// MRTD: the firmware.
-    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mrtd: Option<Hex<48>>,
     /// RTMR0: firmware configuration.
-    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtmr0: Option<Hex<48>>,
     /// RTMR1: the kernel.
-    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtmr1: Option<Hex<48>>,
     /// RTMR2: command line and initrd.
-    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtmr2: Option<Hex<48>>,
     /// RTMR3: what the guest's programs extended.
-    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtmr3: Option<Hex<48>>,
 }
 
-/// A register that is there has a value: null is none.
-fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hex<48>>, D::Error> {
-    Hex::deserialize(deserializer).map(Some)
+impl FromValue for Registers {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        // A register that is there has a value: null is none.
+        let null = value.as_object().into_iter().flatten().find(|(_, value)| value.is_null());
+        if let Some((name, null)) = null {
+            return Err(Fault::expected("48 bytes in hexadecimal", null).within(name));
+        }
+        json_fields!(value, [], Self { mrtd, rtmr0, rtmr1, rtmr2, rtmr3 })
+    }
 }
+
+json_deserialize!(Registers);
 
 impl Registers {
     /// Each register with the value that is named, in the order MRTD, RTMR0 to RTMR3.
@@ -128,7 +157,7 @@ impl Registers {
 }
 
 /// A processor family with its own AMD root key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AmdProduct {
     /// EPYC 7003.
@@ -139,16 +168,7 @@ pub enum AmdProduct {
     Turin,
 }
 
-impl AmdProduct {
-    /// AMD's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Milan => "Milan",
-            Self::Genoa => "Genoa",
-            Self::Turin => "Turin",
-        }
-    }
-}
+json_words!(AmdProduct { "Milan" => Milan, "Genoa" => Genoa, "Turin" => Turin });
 
 impl Revoked {
     /// The kind and the value in a line, as in `boot 00ab…`.
@@ -172,11 +192,6 @@ impl Revoked {
     }
 }
 
-#[derive(Deserialize)]
-struct Versioned {
-    version: u64,
-}
-
 impl RevocationList {
     /// The canonical bytes to sign.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -189,12 +204,14 @@ impl RevocationList {
     /// [`Error::Version`], [`Error::PayloadMalformed`] or [`Error::PayloadNotCanonical`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let malformed = |error| Error::payload(WHAT, &error);
+        let value = strict_json::value(bytes, LIMITS).map_err(malformed)?;
         // The version comes first: a later version's fields are not errors of this one.
-        let Versioned { version } = strict_json::parse(bytes, LIMITS).map_err(malformed)?;
+        let version = u64::from_value(value.get("version").unwrap_or(&Value::Null));
+        let version = version.map_err(|fault| malformed(fault.within("version").into()))?;
         if version != VERSION {
             return Err(Error::Version { what: WHAT, found: version, known: VERSION });
         }
-        let list: Self = strict_json::parse(bytes, LIMITS).map_err(malformed)?;
+        let list = Self::from_value(&value).map_err(|fault| malformed(fault.into()))?;
         list.check()?;
         if list.to_bytes() != bytes {
             return Err(Error::PayloadNotCanonical { what: WHAT });

@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::strict_json::{self, FromValue, Limits};
 
 use crate::{Envelope, Error, PayloadType, ReceiptKey};
 
@@ -13,7 +13,7 @@ const LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
 const VERSION: u64 = 1;
 
 /// A payload that one boot's receipt key signs.
-pub(crate) trait Signed: Serialize + DeserializeOwned {
+pub(crate) trait Signed: Serialize + FromValue {
     const WHAT: &'static str;
     const TYPE: PayloadType;
     fn version(&self) -> u64;
@@ -30,7 +30,7 @@ pub(crate) fn to_bytes<T: Serialize>(payload: &T) -> Vec<u8> {
 
 /// Parses a payload from its canonical bytes, whoever signed them.
 pub(crate) fn parse<T: Signed>(bytes: &[u8]) -> Result<T, Error> {
-    let payload: T = strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload(T::WHAT, &error))?;
+    let payload: T = strict_json::read(bytes, LIMITS).map_err(|error| Error::payload(T::WHAT, &error))?;
     if payload.version() != VERSION {
         return Err(Error::Version { what: T::WHAT, found: payload.version(), known: VERSION });
     }

@@ -6,10 +6,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::strict_json::{self, Fault, Fields, FromValue, Limits, Value};
+use vouchsafe_verifier::{json_deserialize, json_record};
 
 use crate::payload::check_integers;
 use crate::{EngineIdentity, Error, ModelManifest, ReceiptKey};
@@ -18,8 +19,7 @@ const LIMITS: Limits = Limits { bytes_max: 65_535, depth_max: 8 };
 const VERSION: u64 = 1;
 
 /// The immutable statement of one boot: keys, models, engine, configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootStatement {
     /// Version of this format: 1.
     pub version: u64,
@@ -34,15 +34,16 @@ pub struct BootStatement {
     /// SHA-256 of the measured configuration.
     pub configuration: Hex<32>,
     /// The operator's identity as the measured configuration states it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
     /// Whether and where receipts settle.
     pub settlement: Settlement,
 }
 
+json_record!(BootStatement { version, boot, keys, models, engine, configuration, operator, settlement });
+
 /// Public keys by role, each the DER of a SubjectPublicKeyInfo.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootKeys {
     /// ECDSA P-256, signs receipts and stream records.
     pub receipt: Base64,
@@ -50,8 +51,10 @@ pub struct BootKeys {
     pub tls: Base64,
 }
 
+json_record!(BootKeys { receipt, tls });
+
 /// Whether receipts of this boot settle into a transparency log: `"none"` or `{"log":{…}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Settlement {
@@ -62,10 +65,21 @@ pub enum Settlement {
     Log(LogSettlement),
 }
 
+impl FromValue for Settlement {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::String(word) if word == "none" => Ok(Self::None),
+            Value::Object(_) => Fields::of(value, &["log"])?.take("log").map(Self::Log),
+            _ => Err(Fault::new("expected \"none\" or {\"log\": …}")),
+        }
+    }
+}
+
+json_deserialize!(Settlement);
+
 /// The log that receipts settle into and what the enclave promises. The keys are measured: other keys
 /// make another boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogSettlement {
     /// The log's key, as a signed-note vkey. Its name is the log's origin.
     pub key: String,
@@ -78,6 +92,8 @@ pub struct LogSettlement {
     /// Receipts that may be unproven at a time; the enclave stops answering rather than exceed it.
     pub unsettled_max: u64,
 }
+
+json_record!(LogSettlement { key, witnesses, quorum, bound_s, unsettled_max });
 
 impl LogSettlement {
     /// Most witnesses of one boot.
@@ -116,7 +132,7 @@ impl BootStatement {
     /// [`Error::BootId`].
     pub fn parse(bytes: &[u8], crypto: &dyn Crypto) -> Result<Self, Error> {
         let statement: Self =
-            strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload("boot statement", &error))?;
+            strict_json::read(bytes, LIMITS).map_err(|error| Error::payload("boot statement", &error))?;
         if statement.version != VERSION {
             return Err(Error::Version { what: "boot statement", found: statement.version, known: VERSION });
         }
@@ -145,8 +161,7 @@ impl BootStatement {
 }
 
 /// The renewable statement of one epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EpochStatement {
     /// Version of this format: 1.
     pub version: u64,
@@ -163,15 +178,18 @@ pub struct EpochStatement {
     pub not_after: u64,
 }
 
+json_record!(EpochStatement { version, boot_statement, epoch, checkpoint, tenants, not_after });
+
 /// Which tenants file is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TenantsRef {
     /// SHA-256 of the file.
     pub sha256: Hex<32>,
     /// Its version, which only grows.
     pub version: u64,
 }
+
+json_record!(TenantsRef { sha256, version });
 
 impl EpochStatement {
     /// Parses the statement's exact bytes.
@@ -180,7 +198,7 @@ impl EpochStatement {
     /// [`Error::PayloadMalformed`] or [`Error::Version`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let statement: Self =
-            strict_json::parse(bytes, LIMITS).map_err(|error| Error::payload("epoch statement", &error))?;
+            strict_json::read(bytes, LIMITS).map_err(|error| Error::payload("epoch statement", &error))?;
         if statement.version != VERSION {
             return Err(Error::Version { what: "epoch statement", found: statement.version, known: VERSION });
         }

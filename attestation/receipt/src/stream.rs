@@ -7,9 +7,10 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::json_record;
 
 use crate::payload::check_integers;
 use crate::signed::{self, Signed};
@@ -37,8 +38,7 @@ pub const ASSURANCE_NAME: &str = "vouchsafe-assurance";
 pub const NONCE_NAME: &str = "vouchsafe-nonce";
 
 /// Signed before the first token: who answers, with what, to which request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamStart {
     /// Version of this format: 1.
     pub version: u64,
@@ -62,9 +62,21 @@ pub struct StreamStart {
     pub unattested_time: u64,
 }
 
+json_record!(StreamStart {
+    version,
+    boot,
+    epoch,
+    stream,
+    model,
+    engine,
+    request,
+    assurance,
+    checkpoint,
+    unattested_time,
+});
+
 /// Signed while the answer streams: all events up to here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamHead {
     /// Version of this format: 1.
     pub version: u64,
@@ -77,6 +89,8 @@ pub struct StreamHead {
     /// The chain's value after them.
     pub head: Hex<32>,
 }
+
+json_record!(StreamHead { version, boot, stream, events, head });
 
 /// The running hash over a stream's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

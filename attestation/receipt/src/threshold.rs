@@ -10,9 +10,10 @@
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::{Base64, Hex, from_base64, to_base64, to_hex};
+use vouchsafe_verifier::json_record;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::dsse::{EnvelopeJson, SignatureJson};
@@ -93,7 +94,7 @@ impl SignedDocument {
     pub fn parse(json: &[u8], payload_type: &'static str, bytes_max: usize) -> Result<Self, Error> {
         let limits = Limits { bytes_max, depth_max: 4 };
         let envelope: EnvelopeJson =
-            strict_json::parse(json, limits).map_err(|error| Error::EnvelopeMalformed(error.to_string()))?;
+            strict_json::read(json, limits).map_err(|error| Error::EnvelopeMalformed(error.to_string()))?;
         if envelope.payload_type != payload_type {
             return Err(Error::PayloadType { expected: payload_type, found: envelope.payload_type });
         }
@@ -118,10 +119,10 @@ impl SignedDocument {
         if signatures.len() > SIGNATURES_MAX {
             return Err(Error::EnvelopeMalformed(alloc::format!("more than {SIGNATURES_MAX} signatures")));
         }
-        let mut ids: Vec<_> = signatures.iter().map(|one| one.key_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() != signatures.len() {
+        let is_second = |(place, one): (usize, &KeySignature)| {
+            signatures.iter().take(place).any(|before| before.key_id == one.key_id)
+        };
+        if signatures.iter().enumerate().any(is_second) {
             return Err(Error::EnvelopeMalformed("two signatures under one key id".into()));
         }
         Ok(Self { payload_type, payload, signatures })
@@ -136,7 +137,7 @@ impl SignedDocument {
             payload: Base64(self.payload.clone()),
             signatures: self.signatures.iter().map(json).collect(),
         };
-        let mut text = serde_json::to_string_pretty(&envelope).unwrap_or_default();
+        let mut text = strict_json::to_pretty(&envelope);
         text.push('\n');
         text
     }
@@ -191,14 +192,15 @@ impl SignedDocument {
 }
 
 /// What is remembered of releases that verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// The highest serial.
     pub serial: u64,
     /// SHA-256 of the release with it.
     pub release: Hex<32>,
 }
+
+json_record!(Seen { serial, release });
 
 impl Seen {
     /// Whether another release may follow this one: the same again, or one with a higher serial.

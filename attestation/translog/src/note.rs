@@ -5,7 +5,7 @@
 //! signature types, those two are known that the log uses: Ed25519 (0x01) and timestamped Ed25519
 //! cosignatures (0x04). Lines of other types are carried along and ignored, as the format demands.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -275,13 +275,12 @@ impl SignedNote {
         let note =
             core::str::from_utf8(bytes).map_err(|_| Error::NoteMalformed { why: "it is not UTF-8" })?;
         check_characters(note)?;
-        let (text, signatures) = note
-            .rsplit_once("\n\n")
-            .ok_or(Error::NoteMalformed { why: "no empty line stands before the signatures" })?;
+        let blank = note.as_bytes().windows(2).rposition(|pair| pair == b"\n\n");
         // The text keeps its final newline, which is the first of the two.
-        let mut text = text.to_string();
-        text.push('\n');
-        Self::new(&text, parse_signatures(signatures)?)
+        let (text, rest) = blank
+            .and_then(|at| note.split_at_checked(at.saturating_add(1)))
+            .ok_or(Error::NoteMalformed { why: "no empty line stands before the signatures" })?;
+        Self::new(text, parse_signatures(rest.strip_prefix('\n').unwrap_or(rest))?)
     }
 
     /// The text, with its final newline. Not to be used before a signature is verified.

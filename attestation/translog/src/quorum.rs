@@ -68,8 +68,11 @@ impl Quorum {
     pub fn verify(&self, signed: SignedCheckpoint, crypto: &dyn Crypto) -> Result<VerifiedCheckpoint, Error> {
         let cosigners = cosignature::cosigners(signed.note(), &self.witnesses, crypto)?;
         let missing = Error::QuorumMissing { found: cosigners.len(), needed: self.threshold };
-        let mut times: Vec<UnixSeconds> = cosigners.iter().map(Cosigner::time).collect();
-        times.sort_unstable_by(|a, b| b.cmp(a));
+        // From the latest to the earliest.
+        let mut times = Vec::<UnixSeconds>::with_capacity(cosigners.len());
+        for time in cosigners.iter().map(Cosigner::time) {
+            times.insert(times.partition_point(|known| *known > time), time);
+        }
         let kth = self.threshold.saturating_sub(1);
         let time = *times.get(kth).ok_or(missing.clone())?;
         times.reverse();

@@ -4,37 +4,47 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use base16ct::{lower, mixed};
+use base64ct::{Base64 as Standard, Base64UrlUnpadded, Encoding as _};
+use serde::{Serialize, Serializer};
+
+use crate::json_deserialize;
+use crate::strict_json::{self, Fault, FromValue, Value};
 
 /// Lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
-    HEXLOWER.encode(bytes)
+    lower::encode_string(bytes)
 }
 
 /// Strict lower-case hexadecimal of exactly `N` bytes; anything else gives `None`.
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+    let mut bytes = [0; N];
+    (text.len() == N.checked_mul(2)? && lower::decode(text, &mut bytes).is_ok()).then_some(bytes)
+}
+
+/// Hexadecimal in either case, as others write it; anything else gives `None`.
+pub(crate) fn from_mixed_hex(text: &str) -> Option<Vec<u8>> {
+    mixed::decode_vec(text).ok()
 }
 
 /// Standard base64 with padding.
 pub fn to_base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
+    Standard::encode_string(bytes)
 }
 
 /// Strict standard base64 with padding and zero trailing bits; anything else gives `None`.
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
-    BASE64.decode(text.as_bytes()).ok()
+    Standard::decode_vec(text).ok()
 }
 
 /// URL-safe base64 without padding, for HTTP headers and SSE comment lines.
 pub fn to_base64url(bytes: &[u8]) -> String {
-    BASE64URL_NOPAD.encode(bytes)
+    Base64UrlUnpadded::encode_string(bytes)
 }
 
 /// Strict URL-safe base64 without padding; anything else gives `None`.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
-    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
+    Base64UrlUnpadded::decode_vec(text).ok()
 }
 
 /// `N` bytes, written in JSON as lower-case hexadecimal: digests, ids, salts.
@@ -59,12 +69,20 @@ impl<const N: usize> Serialize for Hex<N> {
     }
 }
 
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        from_hex(&text)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom(alloc::format!("not {N} bytes of lower-case hexadecimal")))
+impl<const N: usize> FromValue for Hex<N> {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        from_hex(strict_json::text(value)?).map(Self).ok_or_else(|| not_hex(N))
+    }
+}
+
+#[cold]
+fn not_hex(len: usize) -> Fault {
+    Fault::new(alloc::format!("not {len} bytes of lower-case hexadecimal"))
+}
+
+impl<'de, const N: usize> serde::Deserialize<'de> for Hex<N> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::strict_json::deserialize_by_value(deserializer)
     }
 }
 
@@ -84,9 +102,12 @@ impl Serialize for Base64 {
     }
 }
 
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        from_base64(&text).map(Self).ok_or_else(|| D::Error::custom("not padded standard base64"))
+impl FromValue for Base64 {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        from_base64(strict_json::text(value)?)
+            .map(Self)
+            .ok_or_else(|| Fault::new("not padded standard base64"))
     }
 }
+
+json_deserialize!(Base64);

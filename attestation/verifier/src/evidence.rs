@@ -2,13 +2,15 @@
 
 use alloc::string::String;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::encoding::Base64;
+use crate::strict_json::{Fault, Fields, FromValue, Value};
+use crate::{Platform, json_deserialize, json_fields, json_record};
 
 /// What a machine said about itself: the bytes its security processor or quoting enclave signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "platform", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "platform")]
 #[non_exhaustive]
 pub enum Evidence {
     /// AMD SEV-SNP.
@@ -23,15 +25,26 @@ pub enum Evidence {
         /// The quote, version 4 or 5.
         quote: Base64,
         /// The CCEL event log the guest kernel kept, where there is one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         event_log: Option<Base64>,
     },
 }
 
+impl FromValue for Evidence {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match Fields::of(value, &[])?.take("platform")? {
+            Platform::SevSnp => json_fields!(value, ["platform"], Self::SevSnp { report }),
+            Platform::Tdx => json_fields!(value, ["platform"], Self::Tdx { quote, event_log }),
+        }
+    }
+}
+
+json_deserialize!(Evidence);
+
 /// What others say about the machine: certificates, revocation lists, TCB information. Stapled by
 /// the host, replaceable by newer ones, never part of what a receipt points to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "platform", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "platform")]
 #[non_exhaustive]
 pub enum Endorsements {
     /// AMD's certificates for one chip.
@@ -42,28 +55,43 @@ pub enum Endorsements {
     Tdx(TdxCollateral),
 }
 
+impl FromValue for Endorsements {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match Fields::of(value, &[])?.take("platform")? {
+            Platform::SevSnp => snp_endorsements(value).map(Self::SevSnp),
+            // Intel may add to its collateral.
+            Platform::Tdx => TdxCollateral::from_value(value).map(Self::Tdx),
+        }
+    }
+}
+
+fn snp_endorsements(value: &Value) -> Result<SnpEndorsements, Fault> {
+    json_fields!(value, ["platform"], SnpEndorsements { vek, intermediate, root, crl })
+}
+
+json_deserialize!(Endorsements);
+
 /// AMD certificates, each in DER. What is pinned in the verifier may be left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SnpEndorsements {
     /// The VCEK or VLEK certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub vek: Option<Base64>,
     /// The ASK or ASVK certificate, where it is not one of AMD's that the verifier pins.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub intermediate: Option<Base64>,
     /// The ARK certificate. Believed only if it is a trust root already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<Base64>,
     /// The ARK's revocation list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub crl: Option<Base64>,
 }
 
 /// Intel's collateral for a quote, in the field names of the DCAP library's `QuoteCollateralV3`.
 ///
 /// `tcb_info` and `qe_identity` are the exact signed JSON texts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxCollateral {
     /// PEM chain of the PCK CRL's issuer.
     pub pck_crl_issuer_chain: String,
@@ -84,6 +112,19 @@ pub struct TdxCollateral {
     /// ECDSA signature r‖s over `qe_identity`, in hexadecimal.
     pub qe_identity_signature: String,
     /// PEM chain of the PCK certificate, where the quote does not carry it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pck_certificate_chain: Option<String>,
 }
+
+json_record!(open TdxCollateral {
+    pck_crl_issuer_chain,
+    root_ca_crl,
+    pck_crl,
+    tcb_info_issuer_chain,
+    tcb_info,
+    tcb_info_signature,
+    qe_identity_issuer_chain,
+    qe_identity,
+    qe_identity_signature,
+    pck_certificate_chain,
+});

@@ -66,6 +66,10 @@
 
 extern crate alloc;
 
+/// For what the macros of [`strict_json`] generate.
+#[doc(hidden)]
+pub use serde as __serde;
+
 pub mod crypto;
 pub mod encoding;
 mod error;

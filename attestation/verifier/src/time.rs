@@ -1,14 +1,15 @@
 //! Moments, as whole seconds since the Unix epoch.
 
-use alloc::string::String;
 use core::fmt;
 
 use der::DateTime;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+
+use crate::json_deserialize;
+use crate::strict_json::{self, Fault, FromValue, Value};
 
 /// A moment: whole seconds since 1970-01-01T00:00:00Z. Always an argument, never read from a clock here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct UnixSeconds(pub u64);
 
@@ -19,6 +20,14 @@ impl UnixSeconds {
         Some(Self(moment.unix_duration().as_secs()))
     }
 }
+
+impl FromValue for UnixSeconds {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        u64::from_value(value).map(Self)
+    }
+}
+
+json_deserialize!(UnixSeconds);
 
 impl fmt::Display for UnixSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,14 +48,15 @@ impl Serialize for Moment {
     }
 }
 
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        UnixSeconds::from_rfc3339(&text)
+impl FromValue for Moment {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        UnixSeconds::from_rfc3339(strict_json::text(value)?)
             .map(Self)
-            .ok_or_else(|| D::Error::custom("expected a moment as 2026-11-21T12:00:00Z"))
+            .ok_or_else(|| Fault::new("expected a moment as 2026-11-21T12:00:00Z"))
     }
 }
+
+json_deserialize!(Moment);
 
 #[cfg(test)]
 mod tests {

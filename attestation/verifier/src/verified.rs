@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::snp::VerifiedSnp;
 use crate::tdx::VerifiedTdx;
-use crate::{RootKind, UnixSeconds, snp, tdx};
+use crate::{RootKind, UnixSeconds, json_words, snp, tdx};
 
 /// Evidence whose signatures, certificates and internal consistency were verified.
 ///
@@ -26,23 +26,20 @@ pub(crate) enum Inner {
 }
 
 /// Which vendor's technology made the evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Platform {
     /// AMD SEV-SNP.
-    #[serde(rename = "sev-snp")]
     SevSnp,
     /// Intel TDX.
-    #[serde(rename = "tdx")]
     Tdx,
 }
 
+json_words!(Platform { "sev-snp" => SevSnp, "tdx" => Tdx });
+
 impl core::fmt::Display for Platform {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::SevSnp => "sev-snp",
-            Self::Tdx => "tdx",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -82,5 +82,5 @@ fn text(verdict: &Verdict) -> String {
 }
 
 fn thrown(misuse: &Misuse) -> String {
-    serde_json::json!({"code": misuse.code, "message": misuse.message}).to_string()
+    serde_json::to_string(misuse).unwrap_or_default()
 }

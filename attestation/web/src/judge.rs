@@ -2,6 +2,7 @@
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use serde::Serialize;
 use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
 use vouchsafe_bundle::{
     EvidenceInputs, Inputs, Policy, Verdict, appraise_evidence, parse_tdx_collateral, refuse,
@@ -13,7 +14,7 @@ use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 
 /// Why there is no verdict: what the caller brought along is unusable. Evidence never is: it is refused
 /// with a verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Misuse {
     /// A stable word: `policy_unusable`, `moment_unusable` or `report_data_unusable`.
     pub code: &'static str,

@@ -2,10 +2,10 @@
 //!
 //! Only a suggestion where a file goes: whoever parses it afterwards decides what it is.
 
-use serde_json::Value;
+use vouchsafe_verifier::strict_json::{self, Limits, Value};
 
-/// Bytes that are looked at for an answer's or prompt's first word; documents are parsed whole.
-const JSON_BYTES_MAX: usize = 16 << 20;
+/// What JSON is looked into; longer and deeper ones are taken by their beginning.
+const LIMITS: Limits = Limits { bytes_max: 16 << 20, depth_max: 100 };
 const SNP_REPORT_BYTES: usize = 1184;
 
 /// What a file seems to be.
@@ -74,32 +74,42 @@ pub fn of(bytes: &[u8]) -> Kind {
 
 fn of_object(text: &[u8]) -> Kind {
     // What is too long for any document is a body.
-    let value: Option<Value> =
-        if text.len() > JSON_BYTES_MAX { None } else { serde_json::from_slice(text).ok() };
-    let Some(Value::Object(fields)) = value else {
+    let Ok(Value::Object(fields)) = strict_json::value(text, LIMITS) else {
         // Broken documents go where they seem to belong, and are refused there by name.
-        return if names(text, &["boot", "epoch"]) { Kind::Bundle } else { Kind::Unknown };
+        return document(&|name| names(text, &[name])).unwrap_or(Kind::Unknown);
     };
-    let has = |names: &[&str]| names.iter().all(|name| fields.contains_key(*name));
-    if has(&["boot", "epoch"]) {
-        Kind::Bundle
-    } else if has(&["purpose", "trust"]) {
-        Kind::Policy
-    } else if has(&["tcb_info"]) {
-        Kind::TdxCollateral
-    } else if has(&["messages"]) || has(&["prompt"]) || has(&["input"]) {
+    let has = |name: &str| fields.contains_key(name);
+    if let Some(document) = document(&has) {
+        document
+    } else if has("messages") || has("prompt") || has("input") {
         Kind::Request
-    } else if has(&["choices"]) || has(&["object"]) || has(&["error"]) {
+    } else if has("choices") || has("object") || has("error") {
         Kind::Response
     } else {
         Kind::Unknown
     }
 }
 
+/// Which document has such fields.
+fn document(has: &dyn Fn(&str) -> bool) -> Option<Kind> {
+    if has("boot") && has("epoch") {
+        Some(Kind::Bundle)
+    } else if has("purpose") && has("trust") {
+        Some(Kind::Policy)
+    } else if has("tcb_info") {
+        Some(Kind::TdxCollateral)
+    } else {
+        None
+    }
+}
+
 /// Whether the beginning of a text holds all these words in quotes.
 fn names(text: &[u8], words: &[&str]) -> bool {
-    let beginning = String::from_utf8_lossy(text.get(..text.len().min(1 << 16)).unwrap_or_default());
-    words.iter().all(|word| beginning.contains(&format!("\"{word}\"")))
+    let beginning = text.get(..text.len().min(1 << 16)).unwrap_or_default();
+    words.iter().all(|word| {
+        let quoted = ["\"", word, "\""].concat();
+        beginning.windows(quoted.len()).any(|place| place == quoted.as_bytes())
+    })
 }
 
 fn of_pem(text: &[u8]) -> Kind {
@@ -142,10 +152,11 @@ mod tests {
         let report = [[5, 0, 0, 0].as_slice(), &[0; SNP_REPORT_BYTES - 4]].concat();
         let mut short = report.clone();
         short.pop();
-        let cases: [(&[u8], Kind); 16] = [
+        let cases: [(&[u8], Kind); 17] = [
             (br#"{"version":1,"boot":{},"epoch":{}}"#, Kind::Bundle),
             (br#"{"version":1,"boot":{},"epoch":{},"#, Kind::Bundle),
             (br#" {"purpose":"production","trust":{}}"#, Kind::Policy),
+            (br#"{"purpose":"production","trust":{},"trust":{}}"#, Kind::Policy),
             (br#"{"tcb_info":"","qe_identity":""}"#, Kind::TdxCollateral),
             (br#"{"model":"m","messages":[]}"#, Kind::Request),
             (br#"{"object":"chat.completion","choices":[]}"#, Kind::Response),

@@ -68,7 +68,9 @@ impl<'p> Checks<'p> {
     fn push(&mut self, check: Check, outcome: Outcome, expected: String, seen: String) {
         let code = matches!(outcome, Outcome::Failed | Outcome::Skipped).then_some(check.code);
         let (step, rule) = (check.step, check.rule);
-        self.findings.push(Finding { step, rule, expected, seen, outcome, code });
+        // In the order of steps, and within a step in that of the checks.
+        let place = self.findings.partition_point(|finding| finding.step <= step);
+        self.findings.insert(place, Finding { step, rule, expected, seen, outcome, code });
     }
 
     /// Records a check that every policy demands; says whether it holds.
@@ -134,7 +136,8 @@ impl<'p> Checks<'p> {
 
     /// Claims something that holds if every check up to and including `step` does.
     pub(super) fn prove(&mut self, step: Step, code: &str, text: impl Into<String>) {
-        self.proved.push((step, Statement { code: code.into(), text: text.into() }));
+        let place = self.proved.partition_point(|(known, _)| *known <= step);
+        self.proved.insert(place, (step, Statement { code: code.into(), text: text.into() }));
     }
 
     /// Whether `code` was claimed and will stand: every check up to and including its step holds.
@@ -151,9 +154,7 @@ impl<'p> Checks<'p> {
     }
 
     pub(super) fn conclude(mut self) -> Verdict {
-        let mut proved = std::mem::take(&mut self.proved);
-        // Stable: within a step the order stays.
-        proved.sort_by_key(|(step, _)| *step);
+        let proved = std::mem::take(&mut self.proved);
         let proved = proved
             .into_iter()
             .filter(|(step, _)| self.is_clean_through(*step))

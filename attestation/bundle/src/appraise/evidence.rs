@@ -4,7 +4,8 @@ use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::x509::pem_certificates;
 use vouchsafe_verifier::{
-    Endorsements, Evidence, Platform, RootKind, TrustRoots, UnixSeconds, VerifiedEvidence, verify,
+    Endorsements, Evidence, Platform, RootKind, TrustRoots, UnixSeconds, VerifiedEvidence, strict_json,
+    verify,
 };
 
 use super::checks::{Checks, check};
@@ -80,7 +81,7 @@ impl<'a> Basis<'a> {
                 checks.demand(check(step, RULE, ""), true, expected, seen);
                 checks.simulated |= matches!(verified.root(), RootKind::Test { .. });
                 if step == Step::BootEvidence {
-                    checks.claims = serde_json::to_value(verified.claims()).ok();
+                    checks.claims = strict_json::to_value(&verified.claims());
                 }
                 Some(verified)
             }

@@ -232,7 +232,7 @@ fn start_in(body: &[u8]) -> Option<Envelope> {
 fn read_record(checks: &mut Checks<'_>, text: &str) -> Option<ExecutionRecord> {
     let malformed = check(Step::Execution, "execution_record", codes::EXECUTION_MALFORMED);
     let expected = format!("a record of version {RECORD_VERSION}");
-    match strict_json::parse::<ExecutionRecord>(text.as_bytes(), RECORD_LIMITS) {
+    match strict_json::read::<ExecutionRecord>(text.as_bytes(), RECORD_LIMITS) {
         Ok(record) if record.version == RECORD_VERSION => {
             let text = format!(
                 "The parameters in force and the token counts are those of the record ({}).",

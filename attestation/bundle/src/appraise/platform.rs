@@ -114,7 +114,7 @@ fn ignored_registers(checks: &mut Checks<'_>, value: &ReferenceValue) {
             let text = format!(
                 "The reference value {:?} ignores {}: {}",
                 value.name,
-                name.to_uppercase(),
+                name.to_ascii_uppercase(),
                 reason.as_str()
             );
             checks.leave_unproved(format!("ignored:measurements.{name}"), text);

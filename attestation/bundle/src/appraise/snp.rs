@@ -66,7 +66,7 @@ pub(super) fn appraise(checks: &mut Checks<'_>, step: Step, verified: &VerifiedS
         check(step, "platform.snp.signing_keys", codes::SNP_SIGNING_KEY),
         &rules.signing_keys,
         kind.to_string(),
-        |kinds| any_of(kinds.iter().map(|kind| format!("{kind:?}").to_uppercase())),
+        |kinds| any_of(kinds.iter().map(|kind| kind.as_str())),
         |kinds| kinds.iter().any(|accepted| *accepted == kind),
     );
     identities(checks, step, verified);

@@ -1,7 +1,5 @@
 //! Decisions that contradict each other, or the policy's purpose.
 
-use std::collections::BTreeSet;
-
 use vouchsafe_receipt::ReceiptKey;
 use vouchsafe_receipt::threshold::SIGNATURES_MAX;
 use vouchsafe_translog::Algorithm;
@@ -29,6 +27,15 @@ pub(super) fn check(document: &PolicyDocument) -> Result<(), Error> {
 
 fn contradiction(path: impl Into<String>, why: impl Into<String>) -> Error {
     Error::PolicyContradiction { path: path.into(), why: why.into() }
+}
+
+/// Puts a name among those seen, which are in order; whether it is new.
+fn note<'a>(seen: &mut Vec<&'a str>, name: &'a str) -> bool {
+    let place = seen.binary_search(&name);
+    if let Err(place) = place {
+        seen.insert(place, name);
+    }
+    place.is_err()
 }
 
 fn check_trust(document: &PolicyDocument) -> Result<(), Error> {
@@ -74,9 +81,9 @@ fn check_platform(document: &PolicyDocument) -> Result<(), Error> {
         return Err(contradiction("platform.tdx.advisories_denied", why));
     }
     if let Rule::Require(statuses) = &tdx.tcb_statuses {
-        let mut seen = BTreeSet::new();
+        let mut seen = Vec::new();
         for rule in statuses {
-            if !seen.insert(rule.status.as_str()) {
+            if !note(&mut seen, rule.status.as_str()) {
                 let why = format!("{} is named twice", rule.status);
                 return Err(contradiction("platform.tdx.tcb_statuses", why));
             }
@@ -87,9 +94,9 @@ fn check_platform(document: &PolicyDocument) -> Result<(), Error> {
 
 fn check_measurements(document: &PolicyDocument) -> Result<(), Error> {
     let Rule::Require(values) = &document.measurements else { return Ok(()) };
-    let mut names = BTreeSet::new();
+    let mut names = Vec::new();
     for value in values {
-        if !names.insert(value.name.as_str()) {
+        if !note(&mut names, &value.name) {
             return Err(contradiction("measurements", format!("the name {:?} is given twice", value.name)));
         }
         check_validity(value)?;
@@ -137,13 +144,13 @@ fn check_log(document: &PolicyDocument) -> Result<(), Error> {
     if !document.log.inclusion.is_required() {
         return Err(contradiction(QUORUM, "witnesses cosign a log's checkpoint: require log.inclusion too"));
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = Vec::new();
     for key in &quorum.keys {
         if key.algorithm() != Algorithm::CosignatureV1 {
             let why = format!("{} is not a witness's key: it is not of type 0x04", key.as_str());
             return Err(contradiction(QUORUM, why));
         }
-        if !seen.insert(key.as_str()) {
+        if !note(&mut seen, key.as_str()) {
             return Err(contradiction(QUORUM, format!("{} is named twice", key.as_str())));
         }
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_receipt::EngineIdentity;
 use vouchsafe_verifier::encoding::{Base64, Hex};
+use vouchsafe_verifier::{json_record, json_words};
 
 use super::log::{LogReference, QuorumReference};
 use super::platform::PlatformRules;
@@ -12,8 +13,7 @@ use super::reference::ReferenceValue;
 use super::rule::{Demanded, Rule, Unbuilt};
 
 /// The decisions of a policy, as written. [`Policy`](super::Policy) is one that was checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PolicyDocument {
     /// Version of this format: 1.
     pub version: u64,
@@ -61,9 +61,33 @@ pub struct PolicyDocument {
     pub revocations: Revocations,
 }
 
+json_record!(PolicyDocument {
+    version,
+    name,
+    purpose,
+    trust,
+    platform,
+    measurements,
+    operator,
+    models,
+    engine,
+    parameters,
+    openings,
+    sessions,
+    freshness,
+    settlement,
+    log,
+    witnesses,
+    anchors,
+    replay,
+    proof,
+    gpu,
+    images,
+    revocations,
+});
+
 /// What a policy may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
     /// Judging real machines. No simulated root can be named, and some decisions cannot be waived.
@@ -74,20 +98,10 @@ pub enum Purpose {
     Evidence,
 }
 
-impl Purpose {
-    /// The word in the document.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Production => "production",
-            Self::Simulation => "simulation",
-            Self::Evidence => "evidence",
-        }
-    }
-}
+json_words!(Purpose { "production" => Production, "simulation" => Simulation, "evidence" => Evidence });
 
 /// Whose word is believed. These two can't be ignored: without a root nothing is verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trust {
     /// Silicon vendors whose pinned roots are believed.
     pub vendors: Rule<Vec<Vendor>>,
@@ -95,9 +109,10 @@ pub struct Trust {
     pub simulated_roots: Rule<Vec<Hex<32>>>,
 }
 
+json_record!(Trust { vendors, simulated_roots });
+
 /// A silicon vendor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vendor {
     /// AMD.
@@ -106,48 +121,53 @@ pub enum Vendor {
     Intel,
 }
 
+json_words!(Vendor { "amd" => Amd, "intel" => Intel });
+
 /// Who must run the enclave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Operator {
     /// Identities that the measured configuration may state.
     pub identities: Rule<Vec<String>>,
 }
 
+json_record!(Operator { identities });
+
 /// A model that may answer, by the digest of its manifest, of its weights file, or both.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelReference {
     /// What people call it.
     pub name: String,
     /// SHA-256 of its manifest: weights, tokenizer and chat template together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Hex<32>>,
     /// SHA-256 of its weights file, one of the manifest's files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Hex<32>>,
 }
 
+json_record!(ModelReference { name, manifest, weights });
+
 /// Which engine may compute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Engine {
     /// Engines by exact name, version and kernel.
     pub identities: Rule<Vec<EngineIdentity>>,
 }
 
+json_record!(Engine { identities });
+
 /// Which generation parameters must have been in force.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Parameters {
     /// Exact values by the names of the execution record.
     pub values: Rule<BTreeMap<String, serde_json::Value>>,
 }
 
+json_record!(Parameters { values });
+
 /// What must be disclosed to the verifier, and match the receipt's commitments. What is disclosed
 /// must match in any case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Openings {
     /// The request.
     pub request: Rule<Demanded>,
@@ -157,17 +177,19 @@ pub struct Openings {
     pub execution: Rule<Demanded>,
 }
 
+json_record!(Openings { request, response, execution });
+
 /// What live sessions must show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sessions {
     /// A fresh report that covers the client's own nonce.
     pub challenge: Rule<Demanded>,
 }
 
+json_record!(Sessions { challenge });
+
 /// How old things may be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Freshness {
     /// Most seconds until the end of an epoch, which must not have passed: measured from the moment
     /// of judging for a live enclave, from the receipt's own (unattested) time for a bundle.
@@ -176,9 +198,10 @@ pub struct Freshness {
     pub receipt_age_seconds_max: Rule<u64>,
 }
 
+json_record!(Freshness { epoch_seconds_max, receipt_age_seconds_max });
+
 /// Whether answers become publicly auditable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settlement {
     /// The boot must promise that its receipts settle into a log.
     pub promised: Rule<Demanded>,
@@ -186,74 +209,83 @@ pub struct Settlement {
     pub bound: Rule<u64>,
 }
 
+json_record!(Settlement { promised, bound });
+
 /// Inclusion in the transparency log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Log {
     /// Proof that the receipt is in the log that its boot names, which is one of these.
     pub inclusion: Rule<Vec<LogReference>>,
 }
 
+json_record!(Log { inclusion });
+
 /// Who watches the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Witnesses {
     /// So many of these witnesses cosigned the proof's checkpoint.
     pub quorum: Rule<QuorumReference>,
 }
 
+json_record!(Witnesses { quorum });
+
 /// Anchors of the log's checkpoints on a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Anchors {
     /// A checkpoint that covers the receipt, on a named chain.
     pub anchored: Unbuilt,
 }
 
+json_record!(Anchors { anchored });
+
 /// Re-execution of answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Replay {
     /// The answer was computed again and came out the same.
     pub reproduced: Unbuilt,
 }
 
+json_record!(Replay { reproduced });
+
 /// Mathematical proofs of execution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
     /// A proof that the model gave this output.
     pub execution: Unbuilt,
 }
 
+json_record!(Proof { execution });
+
 /// Evidence of accelerators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gpu {
     /// The accelerator's own evidence, bound to the machine's.
     pub evidence: Unbuilt,
 }
 
+json_record!(Gpu { evidence });
+
 /// Released images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Images {
     /// The measurement belongs to an image whose release is logged.
     pub released: Unbuilt,
 }
 
+json_record!(Images { released });
+
 /// Urgent revocations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Revocations {
     /// A current list of revoked boots, keys, chips, images and processors is at hand, and names none of
     /// what is judged.
     pub list: Rule<RevocationReference>,
 }
 
+json_record!(Revocations { list });
+
 /// Who may revoke, and how old their newest list may be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RevocationReference {
     /// Public keys that may sign: P-256, the DER of their SubjectPublicKeyInfo.
     pub keys: Vec<Base64>,
@@ -262,3 +294,5 @@ pub struct RevocationReference {
     /// Most seconds since the list was issued.
     pub age_seconds_max: u64,
 }
+
+json_record!(RevocationReference { keys, threshold, age_seconds_max });

@@ -1,7 +1,9 @@
 //! Which logs and witnesses are trusted.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::Serialize;
 use vouchsafe_translog::{Algorithm, VerifierKey};
+use vouchsafe_verifier::strict_json::{self, Fault, FromValue, Value};
+use vouchsafe_verifier::{json_deserialize, json_record};
 
 /// A verifier key as text (c2sp.org/signed-note, *Verifier keys*). Its form is checked when a policy is
 /// read; that its short id is its key's, when it is used.
@@ -32,30 +34,34 @@ impl Vkey {
     }
 }
 
-impl<'de> Deserialize<'de> for Vkey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match VerifierKey::check_syntax(&text) {
-            Ok(algorithm) => Ok(Self { text, algorithm }),
-            Err(error) => Err(D::Error::custom(error)),
+impl FromValue for Vkey {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        let text = strict_json::text(value)?;
+        match VerifierKey::check_syntax(text) {
+            Ok(algorithm) => Ok(Self { text: text.into(), algorithm }),
+            Err(error) => Err(Fault::new(error.to_string())),
         }
     }
 }
 
+json_deserialize!(Vkey);
+
 /// A trusted log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogReference {
     /// Its key, of type Ed25519. The key's name is the log's origin.
     pub key: Vkey,
 }
 
+json_record!(LogReference { key });
+
 /// Trusted witnesses, and how many of them must have cosigned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuorumReference {
     /// Their keys, of type cosignature/v1.
     pub keys: Vec<Vkey>,
     /// How many; at least one.
     pub threshold: u64,
 }
+
+json_record!(QuorumReference { keys, threshold });

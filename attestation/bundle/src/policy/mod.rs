@@ -29,11 +29,12 @@ pub use reference::{ReferenceDigests, ReferenceValue, Revocation};
 pub use rule::{Demanded, Reason, Rule, Unbuilt};
 pub use vouchsafe_verifier::Moment;
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
 use vouchsafe_receipt::threshold::Signers;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::strict_json::{self, FromValue, Limits, Value};
 
 use crate::Error;
 
@@ -48,6 +49,8 @@ const COMMENT: &str = "$comment";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     document: PolicyDocument,
+    /// Reasons by the paths of what they excuse.
+    ignored: BTreeMap<String, Value>,
 }
 
 impl Policy {
@@ -57,7 +60,7 @@ impl Policy {
     /// [`Error::PolicyMalformed`], [`Error::PolicyVersion`] or [`Error::PolicyContradiction`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let whole = |why: String| Error::PolicyMalformed { path: ".".into(), why };
-        let mut value: Value = strict_json::parse(json, LIMITS).map_err(|error| whole(error.to_string()))?;
+        let mut value = strict_json::value(json, LIMITS).map_err(|error| whole(error.to_string()))?;
         // The version comes first: a later version's fields are not errors of this one.
         match value.get("version").map(Value::as_u64) {
             Some(Some(VERSION)) => {}
@@ -65,10 +68,12 @@ impl Policy {
             _ => return Err(whole("no version number".into())),
         }
         strip_comments(&mut value)?;
-        let document: PolicyDocument = serde_path_to_error::deserialize(value).map_err(|error| {
-            Error::PolicyMalformed { path: error.path().to_string(), why: error.inner().to_string() }
+        let document = PolicyDocument::from_value(&value).map_err(|fault| Error::PolicyMalformed {
+            path: fault.path().to_owned(),
+            why: fault.why().to_owned(),
         })?;
-        Self::new(document)
+        check::check(&document)?;
+        Ok(Self { ignored: ignored(&value), document })
     }
 
     /// Checks a document's decisions against each other and its purpose.
@@ -80,7 +85,8 @@ impl Policy {
             return Err(Error::PolicyVersion { found: document.version, known: VERSION });
         }
         check::check(&document)?;
-        Ok(Self { document })
+        let ignored = strict_json::to_value(&document).map(|value| ignored(&value)).unwrap_or_default();
+        Ok(Self { document, ignored })
     }
 
     /// The policy's decisions.
@@ -136,13 +142,8 @@ impl Policy {
 
     /// Every ignored decision, as its path and the reason, sorted by path.
     pub fn ignored(&self) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        if let Ok(value) = serde_json::to_value(&self.document) {
-            collect_ignored(&value, &mut String::new(), &mut found);
-        }
-        // The order of a map's keys depends on features that other crates of a build may turn on.
-        found.sort();
-        found
+        let text = |reason: &Value| reason.as_str().unwrap_or_default().to_owned();
+        self.ignored.iter().map(|(path, reason)| (path.clone(), text(reason))).collect()
     }
 }
 
@@ -157,20 +158,28 @@ fn push<T>(rule: &mut Rule<Vec<T>>, value: T) {
 fn strip_comments(value: &mut Value) -> Result<(), Error> {
     match value {
         Value::Object(map) => {
-            if map.remove(COMMENT).is_some_and(|comment| !comment.is_string()) {
-                return Err(Error::PolicyMalformed {
-                    path: COMMENT.into(),
-                    why: "a comment must be text".into(),
-                });
+            for (name, mut inner) in std::mem::take(map) {
+                if name != COMMENT {
+                    strip_comments(&mut inner)?;
+                    map.insert(name, inner);
+                } else if !inner.is_string() {
+                    return Err(Error::PolicyMalformed { path: name, why: "a comment must be text".into() });
+                }
             }
-            map.values_mut().try_for_each(strip_comments)
+            Ok(())
         }
         Value::Array(values) => values.iter_mut().try_for_each(strip_comments),
         _ => Ok(()),
     }
 }
 
-fn collect_ignored(value: &Value, path: &mut String, found: &mut Vec<(String, String)>) {
+fn ignored(document: &Value) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    collect_ignored(document, &mut String::new(), &mut found);
+    found
+}
+
+fn collect_ignored(value: &Value, path: &mut String, found: &mut BTreeMap<String, Value>) {
     let length = path.len();
     let mut enter = |segment: &str, inner: &Value, path: &mut String| {
         if !path.is_empty() {
@@ -181,8 +190,8 @@ fn collect_ignored(value: &Value, path: &mut String, found: &mut Vec<(String, St
         path.truncate(length);
     };
     match value {
-        Value::Object(map) => match (map.len(), map.get("ignore").and_then(Value::as_str)) {
-            (1, Some(reason)) => found.push((path.clone(), reason.into())),
+        Value::Object(map) => match (map.len(), map.get("ignore")) {
+            (1, Some(reason @ Value::String(_))) => drop(found.insert(path.clone(), reason.clone())),
             _ => map.iter().for_each(|(key, inner)| enter(key, inner, path)),
         },
         Value::Array(values) => {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::snp;
 use vouchsafe_verifier::tdx::TcbStatus;
+use vouchsafe_verifier::{json_record, json_words};
 
 use super::rule::{Demanded, Rule};
 
 /// Rules on the platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlatformRules {
     /// Which technologies are accepted.
     pub accepted: Rule<Vec<PlatformName>>,
@@ -24,31 +24,22 @@ pub struct PlatformRules {
     pub tdx: TdxRules,
 }
 
+json_record!(PlatformRules { accepted, report_data, snp, tdx });
+
 /// A technology, by the word that evidence uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PlatformName {
     /// AMD SEV-SNP.
-    #[serde(rename = "sev-snp")]
     SevSnp,
     /// Intel TDX.
-    #[serde(rename = "tdx")]
     Tdx,
 }
 
-impl PlatformName {
-    /// The word in documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SevSnp => "sev-snp",
-            Self::Tdx => "tdx",
-        }
-    }
-}
+json_words!(PlatformName { "sev-snp" => SevSnp, "tdx" => Tdx });
 
 /// Rules on SEV-SNP reports (AMD 56860, table "ATTESTATION_REPORT").
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnpRules {
     /// Processor families.
     pub products: Rule<Vec<SnpProduct>>,
@@ -86,8 +77,28 @@ pub struct SnpRules {
     pub chip_ids: Rule<Vec<Hex<64>>>,
 }
 
+json_record!(SnpRules {
+    products,
+    minimum_tcb,
+    vmpl_max,
+    debug,
+    migration,
+    smt,
+    single_socket,
+    ecc,
+    rapl_disabled,
+    ciphertext_hiding,
+    alias_check,
+    crl,
+    signing_keys,
+    id_key_digests,
+    author_key_digests,
+    host_data,
+    chip_ids,
+});
+
 /// A processor family with its own AMD root key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SnpProduct {
     /// EPYC 7003.
@@ -98,16 +109,7 @@ pub enum SnpProduct {
     Turin,
 }
 
-impl SnpProduct {
-    /// AMD's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Milan => "Milan",
-            Self::Genoa => "Genoa",
-            Self::Turin => "Turin",
-        }
-    }
-}
+json_words!(SnpProduct { "Milan" => Milan, "Genoa" => Genoa, "Turin" => Turin });
 
 impl PartialEq<snp::Product> for SnpProduct {
     fn eq(&self, other: &snp::Product) -> bool {
@@ -116,14 +118,15 @@ impl PartialEq<snp::Product> for SnpProduct {
 }
 
 /// The kind of key that signed a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnpSigningKey {
     /// Versioned chip endorsement key: of one chip.
     Vcek,
     /// Versioned loaded endorsement key: of one cloud provider.
     Vlek,
 }
+
+json_words!(SnpSigningKey { "VCEK" => Vcek, "VLEK" => Vlek });
 
 impl PartialEq<snp::VekKind> for SnpSigningKey {
     fn eq(&self, other: &snp::VekKind) -> bool {
@@ -132,11 +135,10 @@ impl PartialEq<snp::VekKind> for SnpSigningKey {
 }
 
 /// Security version numbers of firmware components.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SnpTcb {
     /// Firmware configuration, on Turin only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fmc: Option<u8>,
     /// PSP bootloader.
     pub bootloader: u8,
@@ -148,9 +150,10 @@ pub struct SnpTcb {
     pub microcode: u8,
 }
 
+json_record!(SnpTcb { fmc, bootloader, tee, snp, microcode });
+
 /// Rules on TDX quotes (Intel TDX DCAP Quote Generation Library, appendix 3; Intel PCS API v4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxRules {
     /// Accepted TCB statuses.
     pub tcb_statuses: Rule<Vec<TcbStatusRule>>,
@@ -184,9 +187,26 @@ pub struct TdxRules {
     pub ppids: Rule<Vec<Hex<16>>>,
 }
 
+json_record!(TdxRules {
+    tcb_statuses,
+    advisories_denied,
+    advisories_tolerated,
+    evaluation_number_min,
+    debug,
+    sept_ve_disable,
+    migratable,
+    no_service_td,
+    trailing_bytes,
+    rtmrs_nonzero,
+    event_log,
+    mrconfigid,
+    mrowner,
+    mrownerconfig,
+    ppids,
+});
+
 /// What may follow a quote in its buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrailingBytes {
     /// Nothing.
@@ -195,25 +215,18 @@ pub enum TrailingBytes {
     Zeros,
 }
 
-impl TrailingBytes {
-    /// The word in documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Zeros => "zeros",
-        }
-    }
-}
+json_words!(TrailingBytes { "none" => None, "zeros" => Zeros });
 
 /// A TCB status that is accepted, for ever or for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TcbStatusRule {
     /// The status in Intel's words.
     pub status: TcbStatus,
     /// Accepted only for so many days after the date of the TCB level that is reached (the oldest,
     /// of the platform's, the module's and the quoting enclave's that are not up to date); left out:
     /// without limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_days: Option<u32>,
 }
+
+json_record!(TcbStatusRule { status, grace_days });

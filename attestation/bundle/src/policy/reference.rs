@@ -1,15 +1,15 @@
 //! Reference values: measurements that were blessed, for how long, and whether that still holds.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::{Moment, UnixSeconds};
+use vouchsafe_verifier::strict_json::{Fault, Fields, FromValue, Value};
+use vouchsafe_verifier::{Moment, UnixSeconds, json_deserialize, json_fields, json_record};
 
 use super::platform::PlatformName;
 use super::rule::Rule;
 
 /// One blessed measurement of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReferenceValue {
     /// What people call it; unique in the policy.
     pub name: String,
@@ -18,19 +18,20 @@ pub struct ReferenceValue {
     /// The digests.
     pub digests: ReferenceDigests,
     /// Good from this moment on; left out: from ever.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Moment>,
     /// Good until before this moment; left out: without end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Moment>,
     /// Withdrawn for a reason. What was honest before stays honest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Revocation>,
 }
 
+json_record!(ReferenceValue { name, computed, digests, valid_from, valid_until, revoked });
+
 /// When and why a measurement was withdrawn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Revocation {
     /// Not good from this moment on.
     pub at: Moment,
@@ -38,9 +39,11 @@ pub struct Revocation {
     pub reason: String,
 }
 
+json_record!(Revocation { at, reason });
+
 /// The digests of one guest image, in its platform's terms.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "platform", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "platform")]
 #[non_exhaustive]
 pub enum ReferenceDigests {
     /// MEASUREMENT of an SEV-SNP report.
@@ -65,6 +68,19 @@ pub enum ReferenceDigests {
         rtmr3: Rule<Vec<Hex<48>>>,
     },
 }
+
+impl FromValue for ReferenceDigests {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match Fields::of(value, &[])?.take("platform")? {
+            PlatformName::SevSnp => json_fields!(value, ["platform"], Self::SevSnp { measurement }),
+            PlatformName::Tdx => {
+                json_fields!(value, ["platform"], Self::Tdx { mrtd, rtmr0, rtmr1, rtmr2, rtmr3 })
+            }
+        }
+    }
+}
+
+json_deserialize!(ReferenceDigests);
 
 impl ReferenceDigests {
     /// The platform whose terms these are.

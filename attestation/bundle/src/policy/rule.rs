@@ -1,9 +1,8 @@
 //! One decision of a policy: demanded, or ignored for a stated reason.
 
-use core::marker::PhantomData;
-
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+use vouchsafe_verifier::json_deserialize;
+use vouchsafe_verifier::strict_json::{self, Fault, FromValue, Value, deserialize_by_value};
 
 /// Longest reason for ignoring something, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -52,39 +51,38 @@ impl Reason {
     }
 }
 
-impl<'de> Deserialize<'de> for Reason {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?)
-            .ok_or_else(|| D::Error::custom("a reason of 1 to 1024 bytes is required"))
+impl FromValue for Reason {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        Self::new(strict_json::text(value)?)
+            .ok_or_else(|| Fault::new("a reason of 1 to 1024 bytes is required"))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rule<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RuleVisitor(PhantomData))
+json_deserialize!(Reason);
+
+impl<T: FromValue> FromValue for Rule<T> {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match decision(value)? {
+            Ok(value) => T::from_value(value).map(Self::Require).map_err(|fault| fault.within("require")),
+            Err(reason) => Ok(Self::Ignore(reason)),
+        }
     }
 }
 
-const SHAPE: &str = "exactly one of {\"require\": …} and {\"ignore\": \"reason\"}";
-
-struct RuleVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for RuleVisitor<T> {
-    type Value = Rule<T>;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(SHAPE)
+impl<'de, T: FromValue> serde::Deserialize<'de> for Rule<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_by_value(deserializer)
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rule<T>, A::Error> {
-        let rule = match map.next_key::<String>()?.as_deref() {
-            Some("require") => Rule::Require(map.next_value()?),
-            Some("ignore") => Rule::Ignore(map.next_value()?),
-            _ => return Err(A::Error::custom(format_args!("expected {SHAPE}"))),
-        };
-        match map.next_key::<String>()? {
-            None => Ok(rule),
-            Some(_) => Err(A::Error::custom(format_args!("expected {SHAPE}"))),
+/// The value within `{"require": …}`, or the reason within `{"ignore": …}`.
+fn decision(value: &Value) -> Result<Result<&Value, Reason>, Fault> {
+    let get = |name| value.get(name).filter(|_| value.as_object().is_some_and(|fields| fields.len() == 1));
+    match (get("require"), get("ignore")) {
+        (Some(required), _) => Ok(Ok(required)),
+        (None, Some(reason)) => Reason::from_value(reason).map(Err).map_err(|fault| fault.within("ignore")),
+        (None, None) => {
+            Err(Fault::new("expected exactly one of {\"require\": …} and {\"ignore\": \"reason\"}"))
         }
     }
 }
@@ -99,16 +97,16 @@ impl Serialize for Demanded {
     }
 }
 
-impl<'de> Deserialize<'de> for Demanded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match bool::deserialize(deserializer)? {
+impl FromValue for Demanded {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match bool::from_value(value)? {
             true => Ok(Self),
-            false => {
-                Err(D::Error::custom("only true can be required here; to waive it, ignore it with a reason"))
-            }
+            false => Err(Fault::new("only true can be required here; to waive it, ignore it with a reason")),
         }
     }
 }
+
+json_deserialize!(Demanded);
 
 /// A decision about a check that this version does not have: it can only be ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -118,16 +116,18 @@ pub enum Unbuilt {
     Ignore(Reason),
 }
 
-impl<'de> Deserialize<'de> for Unbuilt {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Rule::<serde::de::IgnoredAny>::deserialize(deserializer)? {
-            Rule::Ignore(reason) => Ok(Self::Ignore(reason)),
-            Rule::Require(_) => Err(D::Error::custom(
-                "this version has no such check, so it can only be ignored, with a reason",
-            )),
+impl FromValue for Unbuilt {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        match decision(value)? {
+            Err(reason) => Ok(Self::Ignore(reason)),
+            Ok(_) => {
+                Err(Fault::new("this version has no such check, so it can only be ignored, with a reason"))
+            }
         }
     }
 }
+
+json_deserialize!(Unbuilt);
 
 #[cfg(test)]
 mod tests {

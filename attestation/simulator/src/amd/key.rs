@@ -1,8 +1,8 @@
 //! The keys a simulated chip signs reports with.
 
 use const_oid::ObjectIdentifier;
-use p384::ecdsa::signature::Signer;
-use p384::ecdsa::{Signature, SigningKey};
+use p384_x509::ecdsa::signature::Signer;
+use p384_x509::ecdsa::{Signature, SigningKey};
 
 use super::report::{REPORT_BYTES, SIGNED_BYTES};
 use crate::der;

@@ -1,7 +1,7 @@
 //! The authority: root, PCK CAs, TCB signer, and the secrets of every platform it "made".
 
 use hmac::{Hmac, Mac};
-use p256::ecdsa::SigningKey;
+use p256_x509::ecdsa::SigningKey;
 use rand_core::{CryptoRngCore, OsRng};
 use sha2::Sha256;
 use vouchsafe_verifier::{TdxCollateral, UnixSeconds, encoding};

@@ -1,8 +1,8 @@
 //! P-256 keys: of the authorities, of platforms, of quoting enclaves.
 
 use const_oid::ObjectIdentifier;
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
+use p256_x509::ecdsa::signature::Signer;
+use p256_x509::ecdsa::{Signature, SigningKey};
 use sha1::Sha1;
 use sha2::Digest;
 

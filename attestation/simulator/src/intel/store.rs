@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use p256::SecretKey;
-use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
+use p256_x509::SecretKey;
+use p256_x509::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use vouchsafe_verifier::UnixSeconds;
 
 use super::{IntelAuthority, IntelIssuer, P256Key};

@@ -4,7 +4,9 @@
 //! (RUSTSEC-2023-0071); there is no private key here.
 
 use hmac::{Hmac, Mac as _};
-use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p256::elliptic_curve::point::AffineCoordinates as _;
+use rsa::signature::Verifier as _;
 use rsa::{BigUint, RsaPublicKey, pss};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -40,21 +42,19 @@ impl Crypto for RustCrypto {
     }
 
     fn verify_p256_sha256(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-        if !is_uncompressed(public_key, 65) {
-            return false;
-        }
-        let Ok(key) = p256::ecdsa::VerifyingKey::from_sec1_bytes(public_key) else { return false };
+        let Some((x, y)) = coordinates(public_key) else { return false };
+        let point = p256::AffinePoint::from_coordinates(&x.into(), &y.into()).into_option();
+        let Some(Ok(key)) = point.map(p256::ecdsa::VerifyingKey::from_affine) else { return false };
         let Ok(signature) = p256::ecdsa::Signature::from_slice(signature) else { return false };
-        key.verify(message, &signature).is_ok()
+        key.verify_prehash(&self.sha256(message), &signature).is_ok()
     }
 
     fn verify_p384_sha384(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-        if !is_uncompressed(public_key, 97) {
-            return false;
-        }
-        let Ok(key) = p384::ecdsa::VerifyingKey::from_sec1_bytes(public_key) else { return false };
+        let Some((x, y)) = coordinates(public_key) else { return false };
+        let point = p384::AffinePoint::from_coordinates(&x.into(), &y.into()).into_option();
+        let Some(Ok(key)) = point.map(p384::ecdsa::VerifyingKey::from_affine) else { return false };
         let Ok(signature) = p384::ecdsa::Signature::from_slice(signature) else { return false };
-        key.verify(message, &signature).is_ok()
+        key.verify_prehash(&self.sha384(message), &signature).is_ok()
     }
 
     fn verify_rsa_pss_sha384(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
@@ -72,9 +72,10 @@ impl Crypto for RustCrypto {
     }
 }
 
-/// The seam takes points uncompressed only; SEC1 knows other forms.
-fn is_uncompressed(public_key: &[u8], len: usize) -> bool {
-    public_key.len() == len && public_key.first() == Some(&0x04)
+/// The coordinates of an uncompressed point (SEC 1, 2.3.4). The seam takes no other form.
+fn coordinates<const N: usize>(public_key: &[u8]) -> Option<([u8; N], [u8; N])> {
+    let (x, y) = public_key.strip_prefix(&[0x04])?.split_at_checked(N)?;
+    Some((x.try_into().ok()?, y.try_into().ok()?))
 }
 
 /// Parses `RSAPublicKey` (RFC 8017, A.1.1) and holds it to the bounds that `ring` applies too. The

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::verified::{VerifiedSnp, VerifiedVek};
 use super::{GuestPolicy, KeyInfo, PlatformInfo, Product, Report, Tcb, TcbVersion, VekKind, VekSubject};
 use crate::encoding::{Hex, to_hex};
+use crate::strict_json::{Map, Value};
 
 /// Everything a report claims. Serialises with lower-case hexadecimal for bytes, `0x…` for bit
 /// fields, numbers for bits.
@@ -66,7 +67,7 @@ pub struct CpuidClaims {
 /// A bit field's named bits, in order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct FlagClaims(pub serde_json::Map<String, serde_json::Value>);
+pub struct FlagClaims(pub Map<String, Value>);
 
 /// KEY_INFO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -215,7 +216,7 @@ fn hex_number(bits: u64) -> String {
 fn policy_bits(policy: GuestPolicy) -> FlagClaims {
     flags(
         Some(("abi", alloc::format!("{}.{}", policy.abi_major(), policy.abi_minor()))),
-        [
+        &[
             ("smt", policy.smt_allowed()),
             // Parsing accepts no policy without it, nor one with a bit from 26 up.
             ("rsv17", true),
@@ -235,7 +236,7 @@ fn policy_bits(policy: GuestPolicy) -> FlagClaims {
 fn platform_info_bits(info: PlatformInfo) -> FlagClaims {
     flags(
         None,
-        [
+        &[
             ("smt", info.smt_enabled()),
             ("tsme", info.tsme_enabled()),
             ("ecc", info.ecc_enabled()),
@@ -249,9 +250,14 @@ fn platform_info_bits(info: PlatformInfo) -> FlagClaims {
     )
 }
 
-fn flags<const N: usize>(text: Option<(&str, String)>, bits: [(&str, bool); N], high: u64) -> FlagClaims {
-    let text = text.map(|(name, value)| (name.to_string(), value.into()));
-    let bits = bits.map(|(name, set)| (name.to_string(), u8::from(set).into()));
-    let high = ("high".to_string(), hex_number(high).into());
-    FlagClaims(text.into_iter().chain(bits).chain([high]).collect())
+fn flags(text: Option<(&str, String)>, bits: &[(&str, bool)], high: u64) -> FlagClaims {
+    let mut claims = Map::new();
+    if let Some((name, value)) = text {
+        claims.insert(name.into(), value.into());
+    }
+    for (name, is_set) in bits {
+        claims.insert((*name).into(), u8::from(*is_set).into());
+    }
+    claims.insert("high".into(), hex_number(high).into());
+    FlagClaims(claims)
 }

@@ -6,14 +6,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
-
 use super::error::{Document, DocumentFault, Error};
 use super::qe_report::EnclaveReport;
-use super::signed_json::{RawIsvsvn, RawLevel, Window};
+use super::signed_json::{RawIsvsvn, RawLevel, Window, file};
 use super::tcb_info::bounded;
 use super::tcb_status::{TcbPart, TcbStatus};
 use crate::encoding::Hex;
+use crate::json_record;
 
 const DOC: Document = Document::QeIdentity;
 const ID: &str = "TD_QE";
@@ -58,9 +57,11 @@ impl QeIdentity {
         if count > LEVELS_MAX {
             return Err(DOC.fault(DocumentFault::TooMany { field: "tcbLevels", count, max: LEVELS_MAX }));
         }
-        let decode = |level: RawLevel<RawIsvsvn<u16>>| Ok((level.tcb.isvsvn, DOC.part(level, STATUSES)?));
-        let mut levels = raw.tcb_levels.into_iter().map(decode).collect::<Result<Vec<_>, Error>>()?;
-        levels.sort_by_key(|(isvsvn, _)| core::cmp::Reverse(*isvsvn));
+        let mut levels = Vec::new();
+        for level in raw.tcb_levels {
+            let level = (level.tcb.isvsvn, DOC.part(level, STATUSES)?);
+            file(&mut levels, level, |known, new| known.0 >= new.0);
+        }
         Ok(Self {
             window: DOC.window(&raw.issue_date, &raw.next_update)?,
             evaluation_number: raw.tcb_evaluation_data_number,
@@ -108,8 +109,7 @@ fn equal_under<const N: usize>(reported: &[u8; N], expected: &[u8; N], mask: &[u
     reported.iter().zip(expected).zip(mask).all(|((have, want), mask)| have & mask == want & mask)
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 struct RawQeIdentity {
     id: String,
     version: u32,
@@ -124,6 +124,21 @@ struct RawQeIdentity {
     isvprodid: u16,
     tcb_levels: Vec<RawLevel<RawIsvsvn<u16>>>,
 }
+
+json_record!(open RawQeIdentity {
+    id,
+    version,
+    issue_date as "issueDate",
+    next_update as "nextUpdate",
+    tcb_evaluation_data_number as "tcbEvaluationDataNumber",
+    miscselect,
+    miscselect_mask as "miscselectMask",
+    attributes,
+    attributes_mask as "attributesMask",
+    mrsigner,
+    isvprodid,
+    tcb_levels as "tcbLevels",
+});
 
 #[cfg(test)]
 mod tests;

@@ -3,24 +3,23 @@
 //! The documents are parsed from the very bytes whose signature was checked, by the strict JSON
 //! reader; field syntax: Intel PCS API v4, "TCB info" and "Enclave identity".
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::Deserialize;
-
 use super::error::{Document, DocumentFault, Error};
 use super::tcb_status::{TcbPart, TcbStatus};
-use crate::UnixSeconds;
-use crate::strict_json::{Limits, parse};
+use crate::encoding::from_mixed_hex;
+use crate::strict_json::{Fault, FromValue, Limits, Value, read};
+use crate::{UnixSeconds, json_fields};
 
 /// Intel's documents are some 6 KB with nesting of 6; these leave room for many more platforms.
 const LIMITS: Limits = Limits { bytes_max: 256 * 1024, depth_max: 12 };
 
 impl Document {
     /// Parses the document's text as `T`.
-    pub(super) fn parse<T: serde::de::DeserializeOwned>(self, text: &str) -> Result<T, Error> {
-        parse(text.as_bytes(), LIMITS).map_err(|error| self.fault(DocumentFault::Json(error)))
+    pub(super) fn parse<T: FromValue>(self, text: &str) -> Result<T, Error> {
+        read(text.as_bytes(), LIMITS).map_err(|error| self.fault(DocumentFault::Json(error)))
     }
 
     /// `fault`, found in this document.
@@ -30,9 +29,7 @@ impl Document {
 
     /// Exactly `N` bytes of hexadecimal in either case.
     pub(super) fn hex<const N: usize>(self, field: &'static str, text: &str) -> Result<[u8; N], Error> {
-        HEXLOWER_PERMISSIVE
-            .decode(text.as_bytes())
-            .ok()
+        from_mixed_hex(text)
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| self.fault(DocumentFault::Field { field }))
     }
@@ -56,7 +53,8 @@ impl Document {
             return Err(self.fault(DocumentFault::Status { status }));
         }
         let tcb_date = Some(self.date("tcbDate", &level.tcb_date)?);
-        let advisories = level.advisory_ids.unwrap_or_default().into_iter().collect();
+        let mut advisories = BTreeSet::new();
+        advisories.extend(level.advisory_ids.unwrap_or_default());
         Ok(TcbPart { status, tcb_date, advisories })
     }
 }
@@ -83,19 +81,40 @@ impl Window {
     }
 }
 
+/// Puts a level behind those that are as high: a document need not give them in order.
+pub(super) fn file<T>(levels: &mut Vec<T>, level: T, is_as_high: impl Fn(&T, &T) -> bool) {
+    let place = levels.partition_point(|known| is_as_high(known, &level));
+    levels.insert(place, level);
+}
+
 /// A TCB level as all documents write it; `T` says which versions reach it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(super) struct RawLevel<T> {
     pub(super) tcb: T,
     tcb_date: String,
     tcb_status: TcbStatus,
-    #[serde(rename = "advisoryIDs")]
     advisory_ids: Option<Vec<String>>,
 }
 
+impl<T: FromValue> FromValue for RawLevel<T> {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        json_fields!(open value, Self {
+            tcb,
+            tcb_date as "tcbDate",
+            tcb_status as "tcbStatus",
+            advisory_ids as "advisoryIDs",
+        })
+    }
+}
+
 /// One security version that a level wants.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct RawIsvsvn<N> {
     pub(super) isvsvn: N,
+}
+
+impl<N: FromValue> FromValue for RawIsvsvn<N> {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        json_fields!(open value, Self { isvsvn })
+    }
 }

@@ -7,13 +7,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
-
 use super::body::TdReport;
 use super::error::{Document, DocumentFault, Error};
-use super::signed_json::{RawIsvsvn, RawLevel, Window};
+use super::signed_json::{RawIsvsvn, RawLevel, Window, file};
 use super::tcb_status::{TcbPart, TcbStatus};
 use crate::encoding::Hex;
+use crate::json_record;
 
 const DOC: Document = Document::TcbInfo;
 const ID: &str = "TDX";
@@ -113,8 +112,10 @@ impl TcbInfo {
             return Err(DOC.fault(DocumentFault::Field { field: "tcbType" }));
         }
         let window = DOC.window(&raw.issue_date, &raw.next_update)?;
-        let mut levels = decode_all("tcbLevels", raw.tcb_levels, PlatformLevel::decode)?;
-        levels.sort_by(|a, b| b.order().cmp(&a.order()));
+        let mut levels = Vec::new();
+        for level in decode_all("tcbLevels", raw.tcb_levels, PlatformLevel::decode)? {
+            file(&mut levels, level, |known, new| known.order() >= new.order());
+        }
         let module = &raw.tdx_module;
         Ok(Self {
             window,
@@ -237,8 +238,10 @@ impl ModuleIdentity {
     fn decode(raw: RawIdentity) -> Result<Self, Error> {
         let decode =
             |level: RawLevel<RawIsvsvn<u8>>| Ok((level.tcb.isvsvn, DOC.part(level, MODULE_STATUSES)?));
-        let mut levels = decode_all("tdxModuleIdentities.tcbLevels", raw.tcb_levels, decode)?;
-        levels.sort_by_key(|(isvsvn, _)| core::cmp::Reverse(*isvsvn));
+        let mut levels = Vec::new();
+        for level in decode_all("tdxModuleIdentities.tcbLevels", raw.tcb_levels, decode)? {
+            file(&mut levels, level, |known, new| known.0 >= new.0);
+        }
         let signer = ModuleSigner::decode(&raw.mrsigner, &raw.attributes, &raw.attributes_mask)?;
         Ok(Self { id: raw.id, signer, levels })
     }
@@ -266,8 +269,7 @@ pub(super) fn bounded(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 struct RawTcbInfo {
     id: String,
     version: u32,
@@ -282,16 +284,30 @@ struct RawTcbInfo {
     tcb_levels: Vec<RawLevel<RawTcb>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+json_record!(open RawTcbInfo {
+    id,
+    version,
+    issue_date as "issueDate",
+    next_update as "nextUpdate",
+    fmspc,
+    pce_id as "pceId",
+    tcb_type as "tcbType",
+    tcb_evaluation_data_number as "tcbEvaluationDataNumber",
+    tdx_module as "tdxModule",
+    tdx_module_identities as "tdxModuleIdentities",
+    tcb_levels as "tcbLevels",
+});
+
+#[derive(Debug)]
 struct RawModule {
     mrsigner: String,
     attributes: String,
     attributes_mask: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+json_record!(open RawModule { mrsigner, attributes, attributes_mask as "attributesMask" });
+
+#[derive(Debug)]
 struct RawIdentity {
     id: String,
     mrsigner: String,
@@ -300,19 +316,29 @@ struct RawIdentity {
     tcb_levels: Vec<RawLevel<RawIsvsvn<u8>>>,
 }
 
-#[derive(Debug, Deserialize)]
+json_record!(open RawIdentity {
+    id,
+    mrsigner,
+    attributes,
+    attributes_mask as "attributesMask",
+    tcb_levels as "tcbLevels",
+});
+
+#[derive(Debug)]
 struct RawTcb {
-    #[serde(rename = "sgxtcbcomponents")]
     sgx: Vec<RawComponent>,
     pcesvn: u16,
-    #[serde(rename = "tdxtcbcomponents")]
     tdx: Vec<RawComponent>,
 }
 
-#[derive(Debug, Deserialize)]
+json_record!(open RawTcb { sgx as "sgxtcbcomponents", pcesvn, tdx as "tdxtcbcomponents" });
+
+#[derive(Debug)]
 struct RawComponent {
     svn: u8,
 }
+
+json_record!(open RawComponent { svn });
 
 #[cfg(test)]
 mod tests;

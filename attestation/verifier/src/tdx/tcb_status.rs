@@ -8,29 +8,23 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use crate::UnixSeconds;
+use crate::{UnixSeconds, json_words};
 
 /// What Intel says of a TCB, in Intel's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TcbStatus {
     /// Nothing to do.
     UpToDate,
     /// The software in the TD must be hardened.
-    #[serde(rename = "SWHardeningNeeded")]
     SwHardeningNeeded,
     /// The platform must be configured otherwise.
     ConfigurationNeeded,
     /// Both of the above.
-    #[serde(rename = "ConfigurationAndSWHardeningNeeded")]
     ConfigurationAndSwHardeningNeeded,
     /// TD 1.5: the TD was launched on an outdated TCB that has been updated since.
-    #[serde(rename = "TDRelaunchAdvised")]
     TdRelaunchAdvised,
     /// The same, and the platform must be configured otherwise.
-    #[serde(rename = "TDRelaunchAdvisedConfigurationNeeded")]
     TdRelaunchAdvisedConfigurationNeeded,
     /// A security update is missing.
     OutOfDate,
@@ -43,22 +37,6 @@ pub enum TcbStatus {
 }
 
 impl TcbStatus {
-    /// The status as Intel writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UpToDate => "UpToDate",
-            Self::SwHardeningNeeded => "SWHardeningNeeded",
-            Self::ConfigurationNeeded => "ConfigurationNeeded",
-            Self::ConfigurationAndSwHardeningNeeded => "ConfigurationAndSWHardeningNeeded",
-            Self::TdRelaunchAdvised => "TDRelaunchAdvised",
-            Self::TdRelaunchAdvisedConfigurationNeeded => "TDRelaunchAdvisedConfigurationNeeded",
-            Self::OutOfDate => "OutOfDate",
-            Self::OutOfDateConfigurationNeeded => "OutOfDateConfigurationNeeded",
-            Self::NoMatchingLevel => "NoMatchingLevel",
-            Self::Revoked => "Revoked",
-        }
-    }
-
     fn is_out_of_date(self) -> bool {
         matches!(self, Self::OutOfDate | Self::OutOfDateConfigurationNeeded)
     }
@@ -113,6 +91,19 @@ impl TcbStatus {
         self.converge(current)
     }
 }
+
+json_words!(TcbStatus {
+    "UpToDate" => UpToDate,
+    "SWHardeningNeeded" => SwHardeningNeeded,
+    "ConfigurationNeeded" => ConfigurationNeeded,
+    "ConfigurationAndSWHardeningNeeded" => ConfigurationAndSwHardeningNeeded,
+    "TDRelaunchAdvised" => TdRelaunchAdvised,
+    "TDRelaunchAdvisedConfigurationNeeded" => TdRelaunchAdvisedConfigurationNeeded,
+    "OutOfDate" => OutOfDate,
+    "OutOfDateConfigurationNeeded" => OutOfDateConfigurationNeeded,
+    "NoMatchingLevel" => NoMatchingLevel,
+    "Revoked" => Revoked,
+});
 
 impl fmt::Display for TcbStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

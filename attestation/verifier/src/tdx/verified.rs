@@ -62,12 +62,12 @@ impl TcbAppraisal {
         }
         let status = status.converge(qe.status());
         let platforms = [Some(&launch), current.as_ref()].into_iter().flatten();
-        let advisories = platforms
+        let mut advisories = BTreeSet::new();
+        let parts = platforms
             .flat_map(|(platform, module)| [Some(platform), module.part()])
             .chain([Some(&qe)])
-            .flatten()
-            .flat_map(|part| part.advisories().iter().cloned())
-            .collect();
+            .flatten();
+        parts.for_each(|part| advisories.extend(part.advisories().iter().cloned()));
         Self { status, advisories, launch, current, qe }
     }
 

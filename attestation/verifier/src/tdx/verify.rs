@@ -8,8 +8,6 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-
 use super::chain::{CommonWindow, Context, PckChain, p256_key, split_pem, verify_crl, verify_tcb_signer};
 use super::error::{Document, DocumentFault, Error as TdxError};
 use super::event_log::EventLog;
@@ -19,7 +17,7 @@ use super::quote::Quote;
 use super::tcb_info::TcbInfo;
 use super::verified::{Parts, TcbAppraisal, VerifiedTdx};
 use crate::crypto::Crypto;
-use crate::encoding::Hex;
+use crate::encoding::{Hex, from_mixed_hex};
 use crate::error::InRole as _;
 use crate::x509::CRL_BYTES_MAX;
 use crate::{CertificateRole, Error, RootKind, TdxCollateral, TrustRoots, UnixSeconds};
@@ -254,5 +252,5 @@ fn hex_bytes(text: &str, part: &'static str, len_max: usize, is_crl: bool) -> Re
     if text.len() > len_max.saturating_mul(2) {
         return Err(TdxError::CollateralEncoding { part });
     }
-    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| TdxError::CollateralEncoding { part })
+    from_mixed_hex(text).ok_or(TdxError::CollateralEncoding { part })
 }

@@ -8,19 +8,16 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::Deserialize;
-
 use super::binding::DSTACK_RUNTIME_EVENT;
 use super::{EV_NO_ACTION, EVENT_LOG_LEN_MAX, EVENTS_MAX, RawEvent};
-use crate::encoding::Hex;
+use crate::encoding::{Hex, from_mixed_hex};
+use crate::json_record;
 use crate::strict_json::{self, Limits};
 use crate::tdx::error::Error;
 
 const LIMITS: Limits = Limits { bytes_max: EVENT_LOG_LEN_MAX, depth_max: 2 };
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 struct JsonEvent {
     imr: u32,
     event_type: u32,
@@ -29,9 +26,11 @@ struct JsonEvent {
     event_payload: String,
 }
 
+json_record!(JsonEvent { imr, event_type, digest, event, event_payload });
+
 /// Reads all events of a JSON log.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<RawEvent>, Error> {
-    let events: Vec<JsonEvent> = strict_json::parse(bytes, LIMITS).map_err(Error::EventLogJson)?;
+    let events: Vec<JsonEvent> = strict_json::read(bytes, LIMITS).map_err(Error::EventLogJson)?;
     if events.len() > EVENTS_MAX {
         return Err(malformed("too many events"));
     }
@@ -44,9 +43,8 @@ fn decode(event: JsonEvent) -> Result<RawEvent, Error> {
         (_, Ok(rtmr @ 0..=3)) => Some(rtmr),
         _ => return Err(malformed("a register index beyond RTMR3")),
     };
-    let content = HEXLOWER_PERMISSIVE
-        .decode(event.event_payload.as_bytes())
-        .map_err(|_| malformed("a payload that is not hexadecimal"))?;
+    let content =
+        from_mixed_hex(&event.event_payload).ok_or_else(|| malformed("a payload that is not hexadecimal"))?;
     // The text in `event` is covered by the digest of dstack's own events alone; elsewhere it is a
     // comment and dropped.
     let name = (event.event_type == DSTACK_RUNTIME_EVENT).then_some(event.event);
