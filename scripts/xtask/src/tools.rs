@@ -72,3 +72,11 @@ pub(crate) fn build_programs(packages: &[&str]) -> Result<()> {
     }
     succeed(&mut cargo(arguments))
 }
+
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .context("neither CARGO_HOME nor HOME is set")
+}

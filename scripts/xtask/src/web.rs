@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::{browser, tools};
 
 const WASM: &str = "wasm32-unknown-unknown";
+/// Most bytes of the module before compression. It is loaded by people.
+const MODULE_BYTES_MAX: u64 = 700_000;
 /// Oldest Node whose own test runner and WebAssembly do.
 const NODE_MAJOR_MIN: u32 = 20;
 
@@ -41,7 +43,12 @@ fn build() -> Result<PathBuf> {
     tools::add_target(WASM)?;
     let sources = tools::root().join("attestation/web");
     let build = ["build", "--profile", "web", "--locked", "--target", WASM, "--package", "vouchsafe-web"];
-    tools::succeed(&mut tools::cargo(build))?;
+    let mut command = tools::cargo(build);
+    // Places in messages of panics: shorter, and nobody's own folders.
+    let places = [(tools::root(), "/vouchsafe"), (tools::cargo_home()?, "/cargo")];
+    let flags = places.map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()));
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
+    tools::succeed(&mut command)?;
     let module = tools::target_dir().join(WASM).join("web").join("vouchsafe_web.wasm");
     let out = tools::target_dir().join("web");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -56,6 +63,11 @@ fn build() -> Result<PathBuf> {
 }
 
 fn test(out: &Path) -> Result<()> {
+    let module = out.join("package/vouchsafe_web_bg.wasm");
+    let bytes = fs::metadata(&module).with_context(|| format!("cannot read {}", module.display()))?.len();
+    if bytes > MODULE_BYTES_MAX {
+        bail!("the module is {bytes} bytes before compression, and may be {MODULE_BYTES_MAX}");
+    }
     let node = node()?;
     let tests = tools::root().join("attestation/web/tests");
     let modules = browser::node_modules(&tests.join("package.json"), "web-tests")?;

@@ -21,7 +21,7 @@ pub(super) fn build(root: &Path, build: &Path, package: &str, program: &str) -> 
     command.current_dir(root).args(["--package", package, "--bin", program]).arg("--target-dir").arg(build);
     command.env("CC_x86_64_unknown_linux_musl", c_compiler);
     // Later prefixes win, and the build folder may be inside the source's.
-    let places = [(root, "/vouchsafe"), (&cargo_home()?, "/cargo"), (build, "/target")];
+    let places = [(root, "/vouchsafe"), (&tools::cargo_home()?, "/cargo"), (build, "/target")];
     let flags = places.map(|(place, name)| format!("--remap-path-prefix={}={name}", place.display()));
     // Flags of this user's own would end up in the program.
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
@@ -46,12 +46,4 @@ fn add_target() -> Result<()> {
 
 fn rustc() -> std::ffi::OsString {
     std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
-}
-
-fn cargo_home() -> Result<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(home)
-        .context("neither CARGO_HOME nor HOME is set")
 }
