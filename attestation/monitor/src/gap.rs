@@ -40,8 +40,11 @@ pub struct Slot {
     pub witnessed: Histogram,
     /// Seen in a checkpoint → verified by this monitor, of probes.
     pub audited: Histogram,
-    /// Receipts and probes that had not settled at the end of the slot.
+    /// Receipts that had not settled at the end of the slot, as later records prove.
     pub unsettled: u64,
+    /// Probes whose receipts had not settled at the end of the slot.
+    #[serde(default)]
+    pub probes_unsettled: u64,
     /// Probes that got no acceptable answer.
     pub failed: u64,
 }
@@ -67,7 +70,9 @@ impl Gap {
             total.audited.merge(&slot.audited);
             total.failed = total.failed.saturating_add(slot.failed);
         }
-        total.unsettled = self.slots.values().next_back().map_or(0, |slot| slot.unsettled);
+        if let Some(newest) = self.slots.values().next_back() {
+            (total.unsettled, total.probes_unsettled) = (newest.unsettled, newest.probes_unsettled);
+        }
         total
     }
 }

@@ -264,11 +264,16 @@ impl Watch<'_> {
     }
 
     fn once(&self, monitor: &mut Monitor) -> Result<(), Error> {
-        self.report(&monitor.poll(unix_ms())?);
+        // One view that is out of reach hides no other.
+        let mut first = monitor.poll(unix_ms()).map(|report| self.report(&report));
         for other in &self.others {
-            self.report(&monitor.compare(&**other, unix_ms() / 1000)?);
+            match monitor.compare(&**other, unix_ms() / 1000) {
+                Ok(report) => self.report(&report),
+                Err(error) if first.is_ok() => first = Err(error),
+                Err(error) => eprintln!("vouchsafe-monitor: {error}"),
+            }
         }
-        Ok(())
+        first
     }
 
     /// What became of the receipts that were handed in.

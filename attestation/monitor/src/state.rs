@@ -62,9 +62,24 @@ pub struct State {
     pub(crate) checkpoints: u64,
     /// What was measured.
     pub(crate) gap: Gap,
+    /// What other views showed of trees that this log had not come to, by the view's name.
+    #[serde(default)]
+    pub(crate) ahead: BTreeMap<String, Ahead>,
     /// Receipts that were offered to the log again, by their leaf hash.
     #[serde(default)]
     pub(crate) resubmitted: BTreeMap<String, Resubmission>,
+}
+
+/// A checkpoint of another view that is ahead and could not be compared yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ahead {
+    /// The note as it was served.
+    pub note: String,
+    /// Leaves in its tree.
+    pub size: u64,
+    /// When it was seen, in Unix seconds by the monitor's clock.
+    pub since: u64,
 }
 
 /// A receipt that was offered to the log again.
@@ -208,6 +223,7 @@ impl State {
             revocations: None,
             checkpoints: 0,
             gap: Gap::default(),
+            ahead: BTreeMap::new(),
             resubmitted: BTreeMap::new(),
         }
     }
@@ -256,6 +272,7 @@ impl State {
         }
         self.alarms_dropped = self.alarms_dropped.max(confirmed.alarms_dropped);
         self.witnesses.clone_from(&confirmed.witnesses);
+        self.ahead.clone_from(&confirmed.ahead);
         self.resubmitted.clone_from(&confirmed.resubmitted);
         self
     }

@@ -53,6 +53,20 @@ pub enum Violation {
         /// Why not.
         why: String,
     },
+    /// Another view has had a larger checkpoint of the log for too long.
+    #[error(
+        "{view} had a checkpoint of size {theirs} at {since}, and the log has not come further than {size} here"
+    )]
+    ViewAhead {
+        /// The view's URL or folder.
+        view: String,
+        /// The size here.
+        size: u64,
+        /// The size there.
+        theirs: u64,
+        /// When it was seen, Unix seconds by the monitor's clock.
+        since: u64,
+    },
     /// A checkpoint without cosignatures of enough trusted witnesses.
     #[error("the checkpoint of size {size} lacks its quorum: {why}")]
     QuorumMissing {

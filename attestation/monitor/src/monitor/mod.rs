@@ -2,6 +2,7 @@
 
 mod holding;
 mod reading;
+mod views;
 
 pub use holding::{Fate, Sought};
 pub use reading::SAVE_ENTRIES;
@@ -21,7 +22,7 @@ use crate::files::Trouble;
 use crate::gap::Probes;
 use crate::ledger;
 use crate::mirror::Mirror;
-use crate::source::{Fetch, Source, Submit};
+use crate::source::{Source, Submit};
 use crate::state::{Seen, State, Store};
 use crate::{Error, Violation};
 
@@ -172,46 +173,6 @@ impl Monitor {
         self.seek_held(report, now_s, false)
     }
 
-    /// Compares the log's checkpoint in another view: another monitor's copy, or what a witness holds.
-    ///
-    /// # Errors
-    /// That the other view cannot be reached.
-    pub fn compare(&mut self, other: &dyn Source, now_s: u64) -> Result<Report, Error> {
-        let mut report = Report::default();
-        let Some(ours) = self.state.checkpoint.clone() else { return Ok(report) };
-        let note = match other.get("checkpoint", NOTE_BYTES_MAX) {
-            Ok(note) => note,
-            // A witness that never cosigned has none.
-            Err(Fetch::Missing) => return Ok(report),
-            Err(error) => {
-                return Err(Error::Unreachable { url: other.name(), problem: error.to_string() });
-            }
-        };
-        let theirs = match self.open(&note) {
-            Ok(theirs) => theirs,
-            Err(error) => {
-                let why = format!("{}: {error}", other.name());
-                self.alarm(&mut report, Violation::CheckpointUnsigned { why }, now_s);
-                return Ok(report);
-            }
-        };
-        let ours = self.open(ours.note.as_bytes())?;
-        // The larger tree's tiles decide: ours come from our view, theirs from theirs.
-        let source: &dyn Source =
-            if theirs.checkpoint().size() > ours.checkpoint().size() { other } else { &*self.parts.source };
-        match compare::compare(source, self.parts.trusted.log(), &ours, &theirs) {
-            Ok(compared) => self.compared(compared, &ours, &theirs, &mut report, now_s)?,
-            // A view without tiles that is ahead of ours is compared when ours has come as far.
-            Err(_) if theirs.checkpoint().size() > ours.checkpoint().size() => {}
-            Err(trouble) => {
-                let violation = Result::<_, Error>::from(trouble)?;
-                self.alarm(&mut report, violation, now_s);
-            }
-        }
-        self.parts.store.save(&self.state)?;
-        Ok(report)
-    }
-
     fn open(&self, note: &[u8]) -> Result<SignedCheckpoint, vouchsafe_translog::Error> {
         let log = self.parts.trusted.log();
         SignedCheckpoint::open(note, log.name(), std::slice::from_ref(log), &Ring)
@@ -264,9 +225,10 @@ impl Monitor {
             Err(Trouble::Error(error)) => return Err(error),
         }
         self.stale(report, now_s);
-        let (unsettled, failed) = (self.unsettled(), self.parts.probes.take_failed());
+        let (missing, waiting) = (self.state.missing(), self.parts.probes.waiting());
+        let failed = self.parts.probes.take_failed();
         let slot = self.state.gap.slot(now_s);
-        slot.unsettled = unsettled;
+        (slot.unsettled, slot.probes_unsettled) = (missing, waiting);
         slot.failed = slot.failed.saturating_add(failed);
         self.parts.store.save(&self.state)
     }
@@ -279,12 +241,6 @@ impl Monitor {
         {
             self.alarm(report, Violation::CheckpointStale { time, max_s }, now_s);
         }
-    }
-
-    /// Receipts that are known to exist and not in the log, and probes without their receipt.
-    fn unsettled(&self) -> u64 {
-        let missing = self.state.missing();
-        missing.saturating_add(self.parts.probes.waiting())
     }
 
     /// The checkpoint's witness time, and what its cosignatures say of the witnesses.

@@ -13,6 +13,7 @@ use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::to_base64;
 
+use crate::gap::Slot;
 use crate::state::{Appraisal, Boot, State, replace};
 use crate::{Error, Histogram, Monitor};
 
@@ -133,13 +134,15 @@ fn gap(state: &State, now_s: u64) -> Markup {
     let total = state.gap.total();
     let probed = total.witnessed.count() > 0;
     let drawn: plot::Figure = if probed { |slot| &slot.witnessed } else { |slot| &slot.log };
+    let unsettled: fn(&Slot) -> u64 =
+        if probed { |slot| slot.probes_unsettled } else { |slot| slot.unsettled };
     let rows: [(&str, &str, &Histogram, u64); 4] = [
         ("asked → answered", "this monitor's own requests and clock, to 1 ms", &total.answered, total.failed),
         (
             "answered → witnessed",
             "this monitor's own requests and clock, to the interval between two looks at the log",
             &total.witnessed,
-            total.unsettled,
+            total.probes_unsettled,
         ),
         (
             "witnessed → audited",
@@ -157,7 +160,7 @@ fn gap(state: &State, now_s: u64) -> Markup {
     html! {
         section.card {
             h2 { "Trust gap" }
-            (plot::plot(&state.gap, drawn, now_s))
+            (plot::plot(&state.gap, drawn, unsettled, now_s))
             div.key {
                 span { b.k50 {} "p50" } span { b.k99 {} "p99, unsettled counted as ∞" }
                 span {

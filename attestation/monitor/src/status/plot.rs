@@ -24,13 +24,13 @@ const DOTS_MAX: usize = 24;
 pub(super) type Figure = fn(&crate::gap::Slot) -> &Histogram;
 
 /// p50 and p99 of a figure, per slot of the last day before `now_s`.
-pub(super) fn plot(gap: &Gap, figure: Figure, now_s: u64) -> Markup {
+pub(super) fn plot(gap: &Gap, figure: Figure, unsettled: fn(&crate::gap::Slot) -> u64, now_s: u64) -> Markup {
     let start = now_s.saturating_sub(SPAN_SECONDS);
     let points = |per_mille: u64| -> Vec<(f64, f64)> {
         gap.slots
             .range(start.saturating_sub(SLOT_SECONDS)..=now_s)
             .filter_map(|(slot_start, slot)| {
-                let ms = figure(slot).quantile(per_mille, slot.unsettled)?;
+                let ms = figure(slot).quantile(per_mille, unsettled(slot))?;
                 let at = slot_start.saturating_add(SLOT_SECONDS / 2).saturating_sub(start);
                 // What had not ended lies at the upper edge.
                 Some((across(at), up(ms.unwrap_or(1_000_000))))

@@ -23,6 +23,7 @@ impl Violation {
             | Self::EnclaveOtherView { boot, .. } => format!("boot {boot}"),
             Self::Equivocation { size, .. }
             | Self::HistoryRewritten { size, .. }
+            | Self::ViewAhead { size, .. }
             | Self::QuorumMissing { size, .. }
             | Self::TilesMismatch { size, .. }
             | Self::CheckpointRolledBack { to: size, .. } => format!("tree of size {size}"),
@@ -44,6 +45,7 @@ impl Violation {
             Self::HistoryRewritten { .. } => "history_rewritten",
             Self::CheckpointRolledBack { .. } => "checkpoint_rolled_back",
             Self::CheckpointUnsigned { .. } => "checkpoint_unsigned",
+            Self::ViewAhead { .. } => "view_ahead",
             Self::QuorumMissing { .. } => "quorum_missing",
             Self::CheckpointStale { .. } => "checkpoint_stale",
             Self::FileMissing { .. } => "file_missing",

@@ -1,14 +1,14 @@
 //! A log that rewrites history, forks, drops entries, shows two views, or serves broken files: each is
 //! detected and named.
 
-use vouchsafe_monitor::{Equivocation, Violation};
+use vouchsafe_monitor::{Equivocation, Fetch, Source, Violation};
 use vouchsafe_receipt::CheckpointRef;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::Hex;
 
 use crate::enclave::leaf;
 use crate::honest::followed;
-use crate::log::{Log, T, Watching, codes, note, trusted};
+use crate::log::{Files, Log, T, Watching, codes, note, trusted};
 
 /// The proof that was kept, which anyone can verify.
 fn kept(watching: &Watching, violation: &Violation) -> Equivocation {
@@ -197,4 +197,73 @@ fn checkpoints_of_strangers_without_quorum_and_stale_ones_are_named() {
     log.remove("checkpoint");
     assert_eq!(watching.monitor.poll(log.time * 1000).unwrap_err().code(), "unreachable");
     assert_eq!(codes(&watching.monitor.poll((T + 1000) * 1000).unwrap()), ["checkpoint_stale"]);
+}
+
+/// What a witness serves: a checkpoint, and no tiles.
+fn without_tiles(log: &Log) -> Files {
+    let files = Files::default();
+    files.0.lock().unwrap().insert("checkpoint".into(), log.note().into_bytes());
+    files
+}
+
+#[test]
+fn a_fork_that_is_kept_larger_is_compared_when_this_view_has_come_as_far() {
+    let (mut log, mut enclave, mut watching) = followed(20);
+    let checkpoint = log.checkpoint();
+    let mut next = || leaf(&enclave.receipt(checkpoint));
+    let honest: Vec<_> = (0..8).map(|_| next()).collect();
+    // The same log, further on: nothing to say, now or later.
+    let further = without_tiles(&other_view(&log, |leaves| leaves.extend(honest[..3].to_vec())));
+    // Another history, which is always ahead.
+    let forked = |ahead: usize| {
+        without_tiles(&other_view(&log, |leaves| {
+            leaves[7] = leaves[8].clone();
+            leaves.extend(honest[..ahead].to_vec());
+        }))
+    };
+    let (smaller, larger, largest, grown) = (forked(5), forked(6), forked(7), forked(8));
+    let now_s = log.time;
+    for other in [&further, &smaller, &largest] {
+        let named = Named(other.clone(), "view");
+        assert_eq!(codes(&watching.monitor.compare(&named, now_s).unwrap()), [""; 0]);
+    }
+    // The first that was seen is what is kept, and it is honest; a fork that another view shows is kept beside it.
+    assert_eq!(codes(&watching.monitor.compare(&Named(larger, "witness"), now_s).unwrap()), [""; 0]);
+    // It is kept across a restart, and compared even if the view is silent then.
+    let mut watching = watching.restart(&log);
+    log.leaves.extend(honest);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    let silent = Files::default();
+    let report = watching.monitor.compare(&Named(silent.clone(), "witness"), now_s).unwrap();
+    assert_eq!(codes(&report), ["history_rewritten"]);
+    let proved = kept(&watching, &report.violations[0]);
+    assert_eq!((proved.first().checkpoint().size(), proved.second().checkpoint().size()), (28, 30));
+    assert_eq!(codes(&watching.monitor.compare(&Named(silent, "view"), now_s).unwrap()), [""; 0]);
+    // Later on the view that forked is ahead again.
+    assert_eq!(codes(&watching.monitor.compare(&Named(grown, "view"), now_s).unwrap()), ["equivocation"]);
+}
+
+#[test]
+fn a_view_that_stays_ahead_is_named() {
+    let (log, mut enclave, mut watching) = followed(20);
+    let receipt = leaf(&enclave.receipt(log.checkpoint()));
+    let other = without_tiles(&other_view(&log, |leaves| leaves.push(receipt)));
+    let later = log.time + 301;
+    assert_eq!(codes(&watching.monitor.compare(&other, log.time).unwrap()), [""; 0]);
+    assert_eq!(codes(&watching.monitor.compare(&other, later - 1).unwrap()), [""; 0]);
+    assert_eq!(codes(&watching.monitor.compare(&other, later).unwrap()), ["view_ahead"]);
+}
+
+/// Files under a name of their own.
+struct Named(Files, &'static str);
+
+impl Source for Named {
+    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Fetch> {
+        self.0.get(path, bytes_max)
+    }
+
+    fn name(&self) -> String {
+        self.1.into()
+    }
 }

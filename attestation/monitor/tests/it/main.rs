@@ -8,5 +8,6 @@ mod log;
 mod lying;
 mod revoked;
 mod settling;
+mod state;
 mod watch;
 mod webhook;

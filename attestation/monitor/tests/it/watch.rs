@@ -97,3 +97,54 @@ fn the_program_looks_once_and_says_how_it_is() {
     std::fs::remove_dir_all(folder.path().join("log")).unwrap();
     assert_eq!(run(policy, "fresh").status.code(), Some(20), "nothing can be said of a log out of reach");
 }
+
+/// Receipts that the chain lacks say nothing of the monitor's own requests.
+#[test]
+fn a_missing_receipt_leaves_the_probes_figures_alone() {
+    let (mut log, mut enclave, mut watching) = followed(20);
+    let checkpoint = log.checkpoint();
+    let seen = enclave.receipt(checkpoint);
+    let (asked_ms, leaf_hash) = (log.time * 1000, Hex(receipt_leaf_hash(&seen, &Ring)));
+    watching.probes.answered(Probe { leaf: leaf_hash, asked_ms, answered_ms: asked_ms + 40 });
+    log.add(leaf(&seen));
+    enclave.receipt(checkpoint);
+    log.add(leaf(&enclave.receipt(checkpoint)));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    let page = status::page(&watching.monitor, "https://log.example/one", log.time);
+    let (_, rows) = page.split_once("answered → witnessed</td>").unwrap();
+    let (probes, rest) = rows.split_once("signed → witnessed, all receipts").unwrap();
+    assert!(!probes.contains("not settled"), "{probes}");
+    assert!(rest.contains("not settled"), "one of 22 is missing");
+}
+
+#[test]
+fn a_view_out_of_reach_hides_no_other() {
+    let (log, _, _) = followed(20);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, log: &crate::log::Log| {
+        for (path, bytes) in log.files.0.lock().unwrap().iter() {
+            let path = folder.path().join(name).join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    };
+    write("log", &log);
+    let mut other = crate::log::Log::new();
+    other.leaves.clone_from(&log.leaves);
+    other.leaves[5] = other.leaves[6].clone();
+    other.publish(log.time);
+    write("other", &other);
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/simulated.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vouchsafe-monitor"));
+    command.args(["run", "--once", "--stale-max", "0", "--quorum", "2", "--policy", policy]);
+    command.args(["--key", &trusted().log().to_string(), "--log"]).arg(folder.path().join("log"));
+    for witness in trusted().quorum().witnesses() {
+        command.args(["--witness", &witness.to_string()]);
+    }
+    command.arg("--state").arg(folder.path().join("state"));
+    command.args(["--compare", "http://127.0.0.1:1"]).arg("--compare").arg(folder.path().join("other"));
+    let looked = command.output().unwrap();
+    assert!(String::from_utf8_lossy(&looked.stderr).contains("VIOLATION equivocation"), "{looked:?}");
+    assert_eq!(looked.status.code(), Some(20), "one view could not be looked at");
+}
