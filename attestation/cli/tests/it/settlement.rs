@@ -139,3 +139,30 @@ fn what_no_log_could_prove_exits_10() {
     let missing = run(&["bundle", "no-such-file", "--log", &log_folder()]);
     assert_eq!(missing.code, 30, "{}", missing.err);
 }
+
+/// A list that is given and can't be believed is not passed over.
+#[test]
+fn a_list_of_revocations_that_nobody_vouches_for_gives_no_verdict() {
+    let list = settled("policy.json");
+    let nobody = verify(&settled("settled.json"), &["--at", AT, "--revocations", &list]);
+    assert_eq!(nobody.code, 30, "{}", nobody.out);
+    assert!(nobody.err.contains("names nobody who may revoke"), "{}", nobody.err);
+    let policy: serde_json::Value = serde_json::from_slice(&std::fs::read(&list).unwrap()).unwrap();
+    let mut requiring = policy;
+    // A key by its form; the list is none, whoever is to sign it.
+    let key = format!("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE{}==", "A".repeat(86));
+    requiring["revocations"]["list"] =
+        serde_json::json!({"require": {"keys": [key], "threshold": 1, "age_seconds_max": 60}});
+    let own = tempfile::tempdir().unwrap();
+    let path = own.path().join("policy.json");
+    std::fs::write(&path, requiring.to_string()).unwrap();
+    let (bundle, path) = (settled("settled.json"), path.to_str().unwrap());
+    let none = run(&["verify", &bundle, "--policy", path, "--at", AT, "--revocations", &list]);
+    assert_eq!(none.code, 30, "{}", none.out);
+    assert!(none.err.contains("envelope_malformed"), "{}", none.err);
+    let missing = run(&["verify", &bundle, "--policy", path, "--at", AT, "--revocations", "/nonexistent"]);
+    assert_eq!(missing.code, 30);
+    let without = run(&["verify", &bundle, "--policy", path, "--at", AT]);
+    assert_eq!(without.code, 20, "{}", without.out);
+    assert!(without.out.contains("revocations_missing"), "{}", without.out);
+}
