@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use vouchsafe_receipt::{
-    Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf, LeafType, ReceiptKey, ReceiptPayload,
-    SignedRevocations, VerifiedReceipt,
+    BootRecord, Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf, LeafType, ReceiptKey,
+    ReceiptPayload, SignedRevocations, VerifiedReceipt,
 };
 use vouchsafe_translog::merkle;
 use vouchsafe_verifier::crypto::Ring;
@@ -66,6 +66,22 @@ pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
         }),
     };
     Looked { index, hash, kind: Some(leaf.leaf_type()), boot, found }
+}
+
+/// The digests of the blobs that a leaf names, whoever signed it.
+pub(crate) fn blobs(bytes: &[u8]) -> Vec<Hex<32>> {
+    match Leaf::parse(bytes) {
+        Ok(Leaf::Boot(signed)) => {
+            let record = serde_json::from_slice::<BootRecord>(signed.envelope().unverified_payload());
+            record.map_or_else(|_| Vec::new(), |record| vec![record.statement, record.evidence])
+        }
+        Ok(Leaf::Epoch(signed)) => {
+            let record = serde_json::from_slice::<EpochRecord>(signed.envelope().unverified_payload());
+            record.map_or_else(|_| Vec::new(), |record| vec![record.statement, record.evidence])
+        }
+        Ok(Leaf::Endorsements(record)) => vec![record.endorsements],
+        _ => Vec::new(),
+    }
 }
 
 fn verify(leaf: &Leaf, key: &ReceiptKey) -> Result<Found, vouchsafe_receipt::Error> {

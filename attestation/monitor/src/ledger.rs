@@ -138,6 +138,11 @@ impl Ledger<'_> {
             // Later ones are of later epochs: what the boot was admitted with judges it.
             Found::Endorsements(record) => {
                 let first = *boot.endorsements.get_or_insert(record.endorsements);
+                // Those that judge the boot are fetched when it is judged; what is named must be there in any case.
+                let is_known = boot.newer_endorsements.values().any(|known| *known == record.endorsements);
+                if !is_known && (record.endorsements != first || boot.appraisal.is_some()) {
+                    self.blob(index, &record.endorsements)?;
+                }
                 if record.endorsements != first {
                     boot.newer_endorsements.insert(index, record.endorsements);
                     while boot.newer_endorsements.len() > NEWER_MAX {

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use vouchsafe_translog::note::NOTE_BYTES_MAX;
 use vouchsafe_translog::tile::{Tile, push_leaf};
 use vouchsafe_translog::{Hash, merkle};
 use vouchsafe_verifier::crypto::Ring;
@@ -58,6 +59,16 @@ impl Mirror {
             }
             self.write(&tile.path(), hashes.as_flattened())?;
         }
+        self.write("checkpoint", note.as_bytes())
+    }
+
+    /// The checkpoint of the copy; `None` where there is none, or none to be read.
+    pub(crate) fn note(&self) -> Option<Vec<u8>> {
+        FolderSource::new(&self.folder).get("checkpoint", NOTE_BYTES_MAX).ok()
+    }
+
+    /// Replaces the checkpoint by another note of the same tree.
+    pub(crate) fn cosigned_again(&self, note: &str) -> Result<(), Error> {
         self.write("checkpoint", note.as_bytes())
     }
 

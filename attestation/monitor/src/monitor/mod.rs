@@ -1,6 +1,7 @@
 //! One look at the log: its checkpoint, everything in it since the last one, and what was due.
 
 mod holding;
+mod mirroring;
 mod reading;
 mod views;
 
@@ -59,6 +60,8 @@ pub struct Monitor {
     held: Vec<Held>,
     /// When the whole log could not be read for them, in Unix seconds.
     unread: Option<u64>,
+    /// When the mirror could not be made whole, in Unix seconds.
+    unmirrored: Option<u64>,
     /// Violations of a look that ended early.
     unreported: Vec<Violation>,
     /// When the present look began, for how long verifying takes.
@@ -106,6 +109,7 @@ impl Monitor {
             unconfirmed,
             held: Vec::new(),
             unread: None,
+            unmirrored: None,
             unreported: Vec::new(),
             began: Instant::now(),
             fetching,
@@ -170,6 +174,7 @@ impl Monitor {
             self.follow(&target, now_ms, report)?;
         }
         self.follow(&signed, now_ms, report)?;
+        self.mirror_whole(report, now_s)?;
         self.seek_held(report, now_s, false)
     }
 

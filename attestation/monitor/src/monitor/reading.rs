@@ -35,6 +35,8 @@ impl Monitor {
     ) -> Result<(), Trouble> {
         let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
         let note = signed.note().to_string();
+        // What was begun before a restart may not have been copied.
+        let is_mirrored = self.unconfirmed.is_none() && self.is_mirrored(self.state.checkpoint.as_ref());
         let begun = self.unconfirmed.take().filter(|begun| begun.size() <= size);
         let mut work = begun.map_or_else(|| self.state.clone(), |begun| begun.since(&self.state));
         work.target = Some(note.clone());
@@ -113,7 +115,7 @@ impl Monitor {
         let old = before.size();
         self.parts.store.save(&self.state)?;
         self.parts.store.save_progress(None)?;
-        if let Some(mirror) = &self.parts.mirror {
+        if let Some(mirror) = self.parts.mirror.as_ref().filter(|_| is_mirrored) {
             mirror.finish(old, size, &note)?;
         }
         // What was begun before a restart may leave out entries that nobody looked at for these receipts.

@@ -3,9 +3,10 @@
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use vouchsafe_receipt::{
-    Assurance, AttestedStatement, BootKeys, BootRecord, BootStatement, CheckpointRef, Close, EngineIdentity,
-    Envelope, EpochRecord, EpochStatement, Heartbeat, LogSettlement, PayloadType, ReceiptKey, ReceiptPayload,
-    Settlement, envelope_leaf, pae, receipt_leaf_hash, records, to_low_s,
+    Assurance, AttestedStatement, BootKeys, BootRecord, BootStatement, CheckpointRef, Close,
+    EndorsementsRecord, EngineIdentity, Envelope, EpochRecord, EpochStatement, Heartbeat, LogSettlement,
+    PayloadType, ReceiptKey, ReceiptPayload, Settlement, endorsements_leaf, envelope_leaf, pae,
+    receipt_leaf_hash, records, to_low_s,
 };
 use vouchsafe_verifier::Evidence;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -140,6 +141,13 @@ impl Enclave {
             true => self.logged(PayloadType::Close, &Close(word).to_bytes(), None).leaf,
             false => self.logged(PayloadType::Heartbeat, &word.to_bytes(), None).leaf,
         }
+    }
+
+    /// Endorsements of a boot, which anyone may log.
+    pub(crate) fn endorsements(&self, blob: &[u8]) -> Logged {
+        let (boot, endorsements) = (Hex(self.id), Hex(Ring.sha256(blob)));
+        let record = EndorsementsRecord { version: 1, boot, endorsements };
+        Logged { leaf: endorsements_leaf(&record), blobs: vec![blob.to_vec()] }
     }
 
     fn sign(&self, kind: PayloadType, payload: &[u8]) -> Envelope {

@@ -98,6 +98,68 @@ fn a_mirror_is_the_log_file_by_file() {
     assert_eq!(second.monitor.state().checkpoint().unwrap().root.0, log.root());
 }
 
+/// Every file of the present tree, and every blob.
+fn assert_copied(copy: &std::path::Path, log: &Log) {
+    let served = FolderSource::new(copy);
+    let present = Log { files: Default::default(), leaves: log.leaves.clone(), time: log.time };
+    present.tiles();
+    for (path, bytes) in present.files.0.lock().unwrap().iter() {
+        assert_eq!(&served.get(path, 1 << 25).unwrap(), bytes, "{path}");
+    }
+    assert_eq!(served.get("checkpoint", 1 << 20).unwrap(), log.note().into_bytes());
+    for (path, bytes) in log.files.0.lock().unwrap().iter().filter(|(path, _)| path.starts_with("blob/")) {
+        assert_eq!(&served.get(path, 1 << 25).unwrap(), bytes, "{path}");
+    }
+}
+
+#[test]
+fn a_mirror_that_is_switched_on_midway_is_the_log_file_by_file() {
+    let (mut log, mut enclave, watching) = followed(600);
+    let blob = |number: u8| format!("{{\"sev_snp\":{{\"vcek\":\"{number}\"}}}}").into_bytes();
+    (0..12).for_each(|number| log.add_logged(&enclave.endorsements(&blob(number))));
+    log.publish(log.time + 1);
+    let copy = tempfile::tempdir().unwrap();
+    let on = |folder| Watching::in_folder(folder, &log, Some(Mirror::new(copy.path())));
+    // On with an unchanged log, and again where files were lost with the checkpoint.
+    let mut watching = on(watching.folder);
+    watching.monitor.poll(log.time * 1000).unwrap();
+    assert_copied(copy.path(), &log);
+    std::fs::remove_file(copy.path().join("checkpoint")).unwrap();
+    std::fs::remove_dir_all(copy.path().join("tile")).unwrap();
+    let mut watching = on(watching.folder);
+    watching.monitor.poll(log.time * 1000).unwrap();
+    assert_copied(copy.path(), &log);
+    // Off for a while, and on again while the log grows.
+    let mut watching = watching.restart(&log);
+    for time in 1..3 {
+        let checkpoint = log.checkpoint();
+        log.add(leaf(&enclave.receipt(checkpoint)));
+        log.publish(log.time + time);
+        watching.monitor.poll(log.time * 1000).unwrap();
+    }
+    let mut watching = Watching::in_folder(watching.folder, &log, Some(Mirror::new(copy.path())));
+    let receipt = leaf(&enclave.receipt(log.checkpoint()));
+    log.add(receipt);
+    log.add_logged(&enclave.endorsements(&blob(99)));
+    log.publish(log.time + 1);
+    watching.monitor.poll(log.time * 1000).unwrap();
+    assert_copied(copy.path(), &log);
+    // Cosigned again.
+    log.publish(log.time + 1);
+    watching.monitor.poll(log.time * 1000).unwrap();
+    assert_copied(copy.path(), &log);
+}
+
+#[test]
+fn a_blob_of_later_endorsements_that_is_missing_is_named() {
+    let (mut log, enclave, mut watching) = followed(20);
+    log.add_logged(&enclave.endorsements(b"{}"));
+    let missing = enclave.endorsements(b"{\"sev_snp\":1}");
+    log.add(missing.leaf);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), ["blob"]);
+}
+
 /// Static files over HTTP, until the test ends.
 fn serve(folder: &std::path::Path) -> String {
     use std::io::{BufRead as _, Write as _};
