@@ -1,12 +1,13 @@
 // From a verdict's flat list of checks to the links of the chain of trust.
 //
 // The verdict is the verifier's; here it is only sorted. A link is proved where the verdict says so and
-// none of its checks failed.
+// none of its checks failed. What a simulated processor signed is as it should be and proves no silicon: those
+// links are never shown as proved.
 
 /** The links in order, each with the words by which a verdict says that it is proved. */
 const LINKS = [
-  { id: "vendor", proved: ["hardware", "simulated_hardware"], raw: true },
-  { id: "chip", proved: ["hardware", "simulated_hardware"], raw: true },
+  { id: "vendor", proved: ["hardware", "simulated_hardware"], raw: true, silicon: true },
+  { id: "chip", proved: ["hardware", "simulated_hardware"], raw: true, silicon: true },
   { id: "image", proved: ["measurement"], raw: true },
   { id: "keys", proved: ["keys_attested"] },
   { id: "model", proved: ["model"] },
@@ -40,6 +41,7 @@ function chainOf(verdict, isRaw) {
     const findings = verdict.findings.filter((finding) => linkOf(finding) === link.id);
     const has = (outcome) => findings.some((finding) => finding.outcome === outcome);
     let status = link.proved.some((code) => proved.has(code)) ? "proved" : "unproved";
+    if (status === "proved" && link.silicon && verdict.simulated) status = "pretended";
     if (has("skipped")) status = "open";
     if (has("failed")) status = "broken";
     return { id: link.id, status, findings };

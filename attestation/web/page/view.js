@@ -12,7 +12,7 @@ function element(name, attributes, ...children) {
   return made;
 }
 
-const MARKS = { proved: "✓", broken: "✗", open: "?", unproved: "–" };
+const MARKS = { proved: "✓", pretended: "S", broken: "✗", open: "?", unproved: "–" };
 
 /** The whole result of one judgement. */
 function resultView(verdict, parts) {
