@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -110,9 +111,19 @@ async fn relay(
 }
 
 pub(crate) fn server_config() -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    server_config_with(server_provider())
+}
+
+/// A TLS server with a key of his own, who agrees keys as `provider` does.
+///
+/// # Errors
+/// When no key can be made.
+pub fn server_config_with(
+    provider: CryptoProvider,
+) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
     let made = rcgen::generate_simple_self_signed(["vouchsafe.invalid".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(server_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)?;

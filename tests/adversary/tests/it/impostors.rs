@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::crypto::{CryptoProvider, ring};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use vouchsafe_adversary::Impostor;
-use vouchsafe_adversary::middle::Middle;
+use vouchsafe_adversary::middle::{Middle, server_config_with};
 use vouchsafe_bundle::{Inputs, Verdict, VerifiedBoot, appraise_document};
 use vouchsafe_client::Error;
+use vouchsafe_key_exchange::server_provider;
 use vouchsafe_receipt::{AttestationDocument, BootStatement};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex, from_hex};
@@ -190,4 +194,28 @@ async fn evidence_for_the_middles_own_leg_is_refused() {
     .await
     .unwrap();
     assert_eq!(refused(&impostor).await.code(), "challenge_nonce_mismatch");
+}
+
+/// Promise: what is recorded today stays closed. Somebody between client and enclave who has only to wait
+/// for a quantum computer offers a key exchange that it opens; the client offers none such, and no session
+/// comes about in which anything could be said.
+#[tokio::test]
+async fn a_key_exchange_that_waits_for_a_quantum_computer_is_refused() {
+    async fn shake(provider: CryptoProvider) -> (Error, bool) {
+        let acceptor = TlsAcceptor::from(Arc::new(server_config_with(provider).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(listener.local_addr().unwrap());
+        let question = question("secret");
+        let server = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            acceptor.accept(stream).await.is_ok()
+        };
+        let (asked, is_shaken) = tokio::join!(client.ask(&question), server);
+        (asked.map(drop).unwrap_err(), is_shaken)
+    }
+    let (error, is_shaken) = shake(ring::default_provider()).await;
+    assert_eq!((error.code(), is_shaken), ("tls_handshake_failed", false), "{error}");
+    // The control: the same server with the hybrid gets as far as being asked who he is.
+    let (error, is_shaken) = shake(server_provider()).await;
+    assert!(is_shaken && error.code() != "tls_handshake_failed", "{error}");
 }
