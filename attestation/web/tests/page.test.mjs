@@ -68,8 +68,8 @@ test("an honest answer is accepted, link by link, without a single request", asy
   await drop(page, good.bundle, good.policy, good.request, good.response);
   const first = await shown(page);
   assert.equal(first.verdict, "accepted", first.code);
-  const { vendor, chip, ...rest } = first.links;
-  assert.deepEqual([vendor, chip], ["pretended", "pretended"], "no hardware vouches for a simulation");
+  const { vendor, chip: silicon, ...rest } = first.links;
+  assert.deepEqual([vendor, silicon], ["pretended", "pretended"], "no hardware vouches for a simulation");
   assert.deepEqual(Object.values(rest), Array(6).fill("proved"));
   assert.equal(await page.locator(".simulated").count(), 1, "simulated evidence is unmistakable");
   assert.deepEqual(await page.$$eval("[data-match]", (all) => all.map((one) => one.dataset.match)), ["matches", "matches"]);
