@@ -179,7 +179,8 @@ impl<'de> Visitor<'de> for Walk {
             }
             fields.insert(key, map.next_value_seed(inner)?);
         }
-        Ok(Value::Object(fields))
+        // What is not kept is needed for its keys, and no longer than they come.
+        Ok(if self.keeps { Value::Object(fields) } else { Value::Null })
     }
 }
 
