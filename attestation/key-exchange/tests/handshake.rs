@@ -2,53 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, NamedGroup, ServerConfig, ServerConnection,
-    SignatureScheme,
+    ClientConfig, ClientConnection, Error, NamedGroup, RootCertStore, ServerConfig, ServerConnection,
 };
 use vouchsafe_key_exchange::{client_provider, server_provider};
-
-/// Who the server is, is not the question here.
-#[derive(Debug)]
-struct Anyone(CryptoProvider);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
 
 /// The group that a handshake between the two ends with, as both sides see it.
 fn handshake(client: CryptoProvider, server: CryptoProvider) -> Result<NamedGroup, Error> {
@@ -60,10 +19,11 @@ fn handshake(client: CryptoProvider, server: CryptoProvider) -> Result<NamedGrou
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], private)?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).unwrap();
     let client = ClientConfig::builder_with_provider(Arc::new(client))
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(ring::default_provider())))
+        .with_root_certificates(roots)
         .with_no_client_auth();
     let mut client = ClientConnection::new(Arc::new(client), "a.test".try_into().unwrap())?;
     let mut server = ServerConnection::new(Arc::new(server))?;
