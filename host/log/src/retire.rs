@@ -12,7 +12,7 @@ use vouchsafe_verifier::crypto::Ring;
 use crate::check::{self, CheckReport};
 use crate::log::damaged;
 use crate::storage::{Storage, TreeHead};
-use crate::{Error, Folder, Log};
+use crate::{Error, Folder, Log, LogKey};
 
 /// Retires the log in `folder`, whose lock the caller holds: reads all of it, sees that its newest head is
 /// published, notes its verifier key, and destroys the signing key. Run again after it was interrupted, it
@@ -25,7 +25,9 @@ use crate::{Error, Folder, Log};
 /// [`Error::NotPublished`]; as [`check::full`] and storage fail. Nothing is destroyed then.
 pub fn run(folder: &Folder, mut progress: impl FnMut(u64, u64)) -> Result<TreeHead, Error> {
     if let Some(retired) = retired(folder)? {
-        if !folder.key().exists() {
+        // Another log's key that came to lie here is nothing to destroy.
+        let is_other = |key: LogKey| *key.public() != retired;
+        if !folder.key().exists() || LogKey::open(folder.key()).is_ok_and(is_other) {
             return Err(retired_error(folder, &retired));
         }
         // It was interrupted after it had noted the key, before the key was gone; or somebody put it back.

@@ -47,6 +47,11 @@ fn a_retirement_that_was_interrupted_is_finished_by_the_next() {
     assert_eq!(retire::run(&place.folder, |_, _| ()).unwrap().size, 20);
     assert!(!place.root().join("key").exists());
     assert!(matches!(retire::run(&place.folder, |_, _| ()), Err(Error::Retired { .. })));
+    // Another log's key is none of its business.
+    let other = std::fs::read(Place::new().root().join("key")).unwrap();
+    std::fs::write(place.root().join("key"), &other).unwrap();
+    assert!(matches!(retire::run(&place.folder, |_, _| ()), Err(Error::Retired { .. })));
+    assert_eq!(std::fs::read(place.root().join("key")).unwrap(), other);
 }
 
 #[test]
