@@ -64,6 +64,12 @@ pub(crate) fn add_target(target: &str) -> Result<()> {
     succeed(Command::new("rustup").args(["target", "add", target]))
 }
 
+/// Builds every test, and the programs that they run, with the features that the two have together: what the one
+/// and the other depend on is compiled once.
+pub(crate) fn build_tests() -> Result<()> {
+    succeed(&mut cargo(["build", "--release", "--workspace", "--locked", "--bins", "--tests", "--examples"]))
+}
+
 /// Builds the programs that users run, in release mode.
 pub(crate) fn build_programs(packages: &[&str]) -> Result<()> {
     let mut arguments = vec!["build", "--release", "--bins"];

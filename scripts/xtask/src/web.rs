@@ -68,6 +68,7 @@ fn test(out: &Path) -> Result<()> {
     if bytes > MODULE_BYTES_MAX {
         bail!("the module is {bytes} bytes before compression, and may be {MODULE_BYTES_MAX}");
     }
+    tools::build_tests()?;
     let node = node()?;
     let tests = tools::root().join("attestation/web/tests");
     let modules = browser::node_modules(&tests.join("package.json"), "web-tests")?;
