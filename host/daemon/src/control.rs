@@ -12,7 +12,8 @@ use vouchsafe_link::control::{BootId, EnclaveMessage, Health, Hello, HostMessage
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Error as LinkError, RawStream, dial};
 use vouchsafe_verifier::encoding::{Base64, from_base64};
 
-use crate::collateral::Collateral;
+use crate::collateral::{Collateral, Stapled};
+use crate::endorsing::{Endorsing, Taken};
 use crate::metrics::{Metrics, Raised, set};
 use crate::outbox::ENVELOPE_BYTES_MAX;
 use crate::settle::{Item, Key, Kind, Report};
@@ -23,7 +24,8 @@ use crate::{Error, Event, Events, Outbox, Receipt, forward};
 const HELLO_MAX: Duration = Duration::from_secs(10);
 /// How often the enclave is asked for its health.
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
-/// An enclave that leaves a health request unanswered for so long is connected to anew.
+/// An enclave that leaves a health request unanswered for so long is connected to anew; so is one that does not
+/// take a message for so long.
 const HEALTH_MAX: Duration = Duration::from_secs(30);
 /// Pause between attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -179,9 +181,13 @@ impl Control {
     async fn exchange(&mut self, stream: RawStream) -> Result<(), Ended> {
         let (reader, writer) = tokio::io::split(stream);
         let (mut receiver, mut sender) = (Receiver::new(reader), Sender::new(writer));
-        sender.send(&HostMessage::Hello(Hello::new(SOFTWARE))).await?;
         let endpoint = self.endpoint.clone();
         let silent = || Ended::Lost(LinkError::Timeout { endpoint: endpoint.clone(), port: CONTROL_PORT });
+        let mut send = async |message: HostMessage| match timeout(HEALTH_MAX, sender.send(&message)).await {
+            Ok(sent) => sent.map_err(Ended::from),
+            Err(_) => Err(silent()),
+        };
+        send(HostMessage::Hello(Hello::new(SOFTWARE))).await?;
         match timeout(HELLO_MAX, receiver.receive()).await.map_err(|_| silent())?? {
             Some(EnclaveMessage::Hello(hello)) => hello.check()?,
             Some(_) => {
@@ -194,8 +200,9 @@ impl Control {
         let mut asked = None::<Instant>;
         let mut draining = self.signals.draining.clone();
         let mut endorsements = self.collateral.as_ref().map(|collateral| collateral.endorsements.clone());
-        // Before it is ready, an enclave has nothing to be endorsed.
-        let mut is_ready = false;
+        // Before it has booted, an enclave has nothing to be endorsed.
+        let mut has_booted = false;
+        let mut endorsing = Endorsing::default();
         let mut is_told_to_drain = !self.signals.is_ours;
         let (mut end, mut is_told_to_end) = (self.signals.end.clone(), false);
         loop {
@@ -220,9 +227,23 @@ impl Control {
                             place.send(Job::Receipt(receipt));
                         }
                         EnclaveMessage::Record { boot, number, leaf, blobs } => {
-                            match self.settling.is_some() {
-                                true => place.send(Job::Record(record(boot, number, &leaf, &blobs)?)),
-                                false => self.events.tell(Event::LogMissing),
+                            if self.settling.is_none() {
+                                self.events.tell(Event::LogMissing);
+                                continue;
+                            }
+                            let item = record(boot, number, &leaf, &blobs)?;
+                            let Some(collateral) = &self.collateral else {
+                                place.send(Job::Record(item));
+                                continue;
+                            };
+                            has_booted = true;
+                            let stapled = collateral.endorsements.borrow().clone();
+                            match endorsing.take(item, stapled.as_ref())? {
+                                Taken::Goes(item) => drop(place.send(Job::Record(item))),
+                                Taken::Waits(evidence) => {
+                                    // Without a fetching task the program is about to end.
+                                    let _ = evidence.map(|json| collateral.evidence.send(json));
+                                }
                             }
                         }
                         EnclaveMessage::Health(health) => {
@@ -239,9 +260,9 @@ impl Control {
                             let says_ready = matches!(message, EnclaveMessage::Ready { .. });
                             self.hear(message);
                             if let (true, Some(endorsements)) = (says_ready, &mut endorsements) {
-                                is_ready = true;
+                                has_booted = true;
                                 endorsements.mark_changed();
-                                sender.send(&HostMessage::EvidenceRequest {}).await?;
+                                send(HostMessage::EvidenceRequest {}).await?;
                             }
                         }
                     }
@@ -249,30 +270,34 @@ impl Control {
                 Some((connection, message)) = to_enclave => {
                     // What was meant for a connection before would be answered out of turn.
                     if connection == self.connection {
-                        sender.send(&message).await?;
+                        send(message).await?;
                     }
                 }
                 Some(ack) = self.stored.recv() => {
-                    sender.send(&HostMessage::ReceiptAck { boot: ack.boot, seq: ack.seq }).await?;
+                    send(HostMessage::ReceiptAck { boot: ack.boot, seq: ack.seq }).await?;
                 }
                 () = forward::set(&mut draining), if !is_told_to_drain => {
                     is_told_to_drain = true;
-                    sender.send(&HostMessage::Drain {}).await?;
+                    send(HostMessage::Drain {}).await?;
                 }
-                json = newest(&mut endorsements), if is_ready => {
-                    if let Some(json) = json {
-                        sender.send(&HostMessage::Endorsements { json }).await?;
+                stapled = newest(&mut endorsements), if has_booted => {
+                    let Some(stapled) = stapled else { continue };
+                    for item in endorsing.release(&stapled) {
+                        let Ok(()) = jobs.send(Job::Record(item)).await else { return Ok(()) };
+                    }
+                    if let Ok(json) = serde_json::to_string(&stapled.endorsements) {
+                        send(HostMessage::Endorsements { json }).await?;
                     }
                 }
                 () = forward::set(&mut end), if !is_told_to_end => {
                     is_told_to_end = true;
-                    sender.send(&HostMessage::End {}).await?;
+                    send(HostMessage::End {}).await?;
                 }
                 _ = tick.tick() => match asked {
                     Some(since) if since.elapsed() > HEALTH_MAX => return Err(silent()),
                     Some(_) => {}
                     None => {
-                        sender.send(&HostMessage::HealthRequest {}).await?;
+                        send(HostMessage::HealthRequest {}).await?;
                         asked = Some(Instant::now());
                     }
                 },
@@ -321,7 +346,7 @@ impl Control {
 }
 
 /// Endorsements that the enclave was not sent yet. Cancel-safe.
-async fn newest(endorsements: &mut Option<watch::Receiver<Option<String>>>) -> Option<String> {
+async fn newest(endorsements: &mut Option<watch::Receiver<Option<Stapled>>>) -> Option<Stapled> {
     if let Some(endorsements) = endorsements
         && endorsements.changed().await.is_ok()
     {

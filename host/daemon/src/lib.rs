@@ -26,6 +26,7 @@
 mod collateral;
 mod control;
 mod enclave;
+mod endorsing;
 mod error;
 mod event;
 mod forward;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use vouchsafe_host::{Config, EnclaveSource, Error, Event, Events, Limits, LogUrl};
+use vouchsafe_host::{CollateralConfig, Config, EnclaveSource, Error, Event, Events, Limits, LogUrl};
 use vouchsafe_link::control::{BootId, EnclaveMessage, Hello, HostMessage, Receiver, Sender};
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Listener, Port, RawStream};
 
@@ -45,6 +45,27 @@ impl Host {
         limits: Limits,
         log: Option<LogUrl>,
     ) -> Self {
+        Self::run(folder, endpoint, limits, log, None)
+    }
+
+    /// A host that fetches endorsements.
+    pub(crate) fn start_endorsing(
+        folder: TempDir,
+        endpoint: &Endpoint,
+        limits: Limits,
+        log: Option<LogUrl>,
+        collateral: CollateralConfig,
+    ) -> Self {
+        Self::run(folder, endpoint, limits, log, Some(collateral))
+    }
+
+    fn run(
+        folder: TempDir,
+        endpoint: &Endpoint,
+        limits: Limits,
+        log: Option<LogUrl>,
+        collateral: Option<CollateralConfig>,
+    ) -> Self {
         let (events, receiver) = Events::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let config = Config {
@@ -53,7 +74,7 @@ impl Host {
             state: folder.path().to_path_buf(),
             metrics: Some("127.0.0.1:0".parse().unwrap()),
             log,
-            collateral: None,
+            collateral,
             restarts: false,
             limits,
         };
