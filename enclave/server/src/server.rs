@@ -227,13 +227,16 @@ async fn renew_once(context: &Context, attester: &Arc<dyn Attester>) -> bool {
     let checkpoint = settlement.and_then(|settlement| settlement.note());
     let (epochs, attester) = (Arc::clone(&context.epochs), Arc::clone(attester));
     match tokio::task::spawn_blocking(move || epochs.renew(checkpoint, attester.as_ref())).await {
-        Ok(Ok(epoch)) => match context.issuer.record_epoch(&epoch, context.stapled.get().as_ref()) {
-            Ok(()) => true,
-            Err(error) => {
-                report::failure(&unsigned(error));
-                false
+        Ok(Ok(epoch)) => {
+            let endorsements = context.stapled.get(context.boot.endorsements.as_ref());
+            match context.issuer.record_epoch(&epoch, endorsements.as_ref()) {
+                Ok(()) => true,
+                Err(error) => {
+                    report::failure(&unsigned(error));
+                    false
+                }
             }
-        },
+        }
         Ok(Err(error)) => {
             report::failure(&error.into());
             false

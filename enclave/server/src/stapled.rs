@@ -24,9 +24,14 @@ impl Stapled {
         Ok(())
     }
 
-    /// The newest.
-    pub(crate) fn get(&self) -> Option<Endorsements> {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The newest, with what only the machine itself has: a VLEK's certificate is in no service, so that a host
+    /// which fetches the rest does not have it.
+    pub(crate) fn get(&self, machine: Option<&Endorsements>) -> Option<Endorsements> {
+        let mut newest = self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        if let (Endorsements::SevSnp(newest), Some(Endorsements::SevSnp(machine))) = (&mut newest, machine) {
+            newest.vek = newest.vek.take().or_else(|| machine.vek.clone());
+        }
+        Some(newest)
     }
 }
 
@@ -35,14 +40,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_certificate_that_only_the_machine_has_is_kept() {
+        let parse = |json: &str| -> Endorsements { strict_json::parse(json.as_bytes(), LIMITS).unwrap() };
+        let machine = parse(r#"{"platform":"sev-snp","vek":"AAAA","crl":"AAAA"}"#);
+        let stapled = Stapled::default();
+        assert_eq!(stapled.get(Some(&machine)), None);
+        stapled.replace(r#"{"platform":"sev-snp","crl":"BBBB"}"#).unwrap();
+        let both = parse(r#"{"platform":"sev-snp","vek":"AAAA","crl":"BBBB"}"#);
+        assert_eq!(stapled.get(Some(&machine)), Some(both));
+        stapled.replace(r#"{"platform":"sev-snp","vek":"CCCC"}"#).unwrap();
+        assert_eq!(stapled.get(Some(&machine)), stapled.get(None), "a newer one is the newer one");
+    }
+
+    #[test]
     fn what_does_not_parse_leaves_the_old_in_place() {
         let stapled = Stapled::default();
         stapled.replace(r#"{"platform":"sev-snp","vek":"AAAA"}"#).unwrap();
-        let kept = stapled.get();
+        let kept = stapled.get(None);
         assert!(kept.is_some());
         for wrong in ["{}", r#"{"platform":"sev-snp","vek":"!"}"#, r#"{"platform":"x"}"#] {
             assert!(stapled.replace(wrong).is_err());
-            assert_eq!(stapled.get(), kept);
+            assert_eq!(stapled.get(None), kept);
         }
     }
 }

@@ -133,12 +133,13 @@ async fn attestation(context: &Context, query: Option<&str>) -> Answer {
             (Some(answered.answer), answered.epoch)
         }
     };
+    let machine = context.boot.endorsements.as_ref();
     let document = AttestationDocument {
         version: 1,
         boot: context.boot.attested.clone(),
         epoch: epoch.attested.clone(),
         challenge,
-        endorsements: context.stapled.get().or_else(|| context.boot.endorsements.clone()),
+        endorsements: context.stapled.get(machine).or_else(|| machine.cloned()),
     };
     let json = serde_json::to_vec(&document).map_err(|_| ApiError::internal("internal_error"))?;
     Ok(uncached(json_response(StatusCode::OK, Bytes::from(json))))
