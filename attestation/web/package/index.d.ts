@@ -4,8 +4,11 @@ export type Bytes = string | Uint8Array | ArrayBuffer;
 export type Decision = "accepted" | "rejected" | "incomplete";
 export type Outcome = "passed" | "failed" | "skipped" | "ignored";
 export type Kind =
-  | "bundle" | "policy" | "snp_report" | "tdx_quote" | "tdx_collateral" | "certificate" | "crl"
-  | "request" | "response" | "event_log" | "unknown";
+  | "bundle" | "policy" | "snp_report" | "tdx_quote" | "tdx_collateral" | "vek" | "certificate" | "crl"
+  | "revocations" | "request" | "response" | "event_log" | "unknown";
+export type ErrorCode =
+  | "policy_unusable" | "moment_unusable" | "revocations_unusable" | "report_data_unusable"
+  | "argument_unusable";
 
 /** One check. */
 export interface Finding {
@@ -60,6 +63,8 @@ interface Terms {
   policy: Bytes;
   /** The moment to judge for; default: now by this machine's clock. */
   at?: Date | string;
+  /** The newest signed list of revocations, as `vouchsafe policy pull` keeps it; the policy names who may sign it. */
+  revocations?: Bytes;
 }
 
 interface EvidenceTerms extends Terms {
@@ -71,11 +76,21 @@ interface EvidenceTerms extends Terms {
 
 /** The caller's own arguments are unusable. Evidence never is: it gets a verdict. */
 export class VouchsafeError extends Error {
-  readonly code: "policy_unusable" | "moment_unusable" | "report_data_unusable" | "argument_unusable";
+  constructor(code: ErrorCode, message: string);
+  readonly code: ErrorCode;
 }
 
-/** Loads the module: from beside this file, or from what is given. The other functions do it themselves. */
-export function load(source?: BufferSource | Response | Promise<Response> | WebAssembly.Module): Promise<void>;
+/**
+ * Loads the module: from beside this file, or from what is given (its bytes, a `Response` or a promise of one, a
+ * compiled `WebAssembly.Module`). The other functions do it themselves.
+ */
+export function load(source?: object): Promise<void>;
+
+/**
+ * The judgement that decides, as exit statuses of `vouchsafe verify` tell it: the verdict's own, or with `asLogged` the
+ * one for the moment by which witnesses had seen the receipt in its log (`--as-logged`).
+ */
+export function decisionOf(verdict: Verdict, asLogged: boolean): Decision;
 
 /** What a file seems to be, by its content. */
 export function kindOf(file: Bytes): Promise<Kind>;

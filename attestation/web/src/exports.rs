@@ -9,6 +9,8 @@
 
 use js_sys::Uint8Array;
 use vouchsafe_bundle::Verdict;
+use vouchsafe_verifier::crypto::{Crypto as _, RustCrypto};
+use vouchsafe_verifier::encoding::to_hex;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::judge::{self, Expected, Misuse, Terms};
@@ -20,16 +22,23 @@ pub fn kind_of(bytes: &[u8]) -> String {
     kind::of(bytes).as_str().to_owned()
 }
 
+/// The SHA-256 of a file, in hexadecimal: browsers' own isn't there for pages from plain hosts.
+#[wasm_bindgen]
+pub fn sha256(bytes: &[u8]) -> String {
+    to_hex(&RustCrypto.sha256(bytes))
+}
+
 /// Judges a receipt bundle.
 #[wasm_bindgen(js_name = verifyBundle)]
 pub fn verify_bundle(
     bundle: &[u8],
     policy: &[u8],
     at: &str,
+    revocations: Option<Vec<u8>>,
     request: Option<Vec<u8>>,
     response: Option<Vec<u8>>,
 ) -> Result<String, String> {
-    let terms = Terms::read(policy, at).map_err(|misuse| thrown(&misuse))?;
+    let terms = Terms::read(policy, at, revocations.as_deref()).map_err(|misuse| thrown(&misuse))?;
     Ok(text(&judge::bundle(bundle, &terms, request.as_deref(), response.as_deref())))
 }
 
@@ -43,10 +52,11 @@ pub fn verify_snp(
     crl: Option<Vec<u8>>,
     policy: &[u8],
     at: &str,
+    revocations: Option<Vec<u8>>,
     report_data: Option<String>,
     trust_root: Option<Vec<u8>>,
 ) -> Result<String, String> {
-    let terms = Terms::read(policy, at).map_err(|misuse| thrown(&misuse))?;
+    let terms = Terms::read(policy, at, revocations.as_deref()).map_err(|misuse| thrown(&misuse))?;
     let expected = Expected::read(report_data.as_deref(), trust_root.as_deref());
     let expected = expected.map_err(|misuse| thrown(&misuse))?;
     let certificates: Vec<_> = certificates.iter().map(Uint8Array::to_vec).collect();
@@ -62,10 +72,11 @@ pub fn verify_tdx(
     event_log: Option<Vec<u8>>,
     policy: &[u8],
     at: &str,
+    revocations: Option<Vec<u8>>,
     report_data: Option<String>,
     trust_root: Option<Vec<u8>>,
 ) -> Result<String, String> {
-    let terms = Terms::read(policy, at).map_err(|misuse| thrown(&misuse))?;
+    let terms = Terms::read(policy, at, revocations.as_deref()).map_err(|misuse| thrown(&misuse))?;
     let expected = Expected::read(report_data.as_deref(), trust_root.as_deref());
     let expected = expected.map_err(|misuse| thrown(&misuse))?;
     Ok(text(&judge::tdx(quote, collateral.as_deref(), event_log.as_deref(), &terms, &expected)))

@@ -8,6 +8,8 @@ use vouchsafe_bundle::{
     EvidenceInputs, Inputs, Policy, Verdict, appraise_evidence, parse_tdx_collateral, refuse,
     snp_endorsements, verify_bundle_json,
 };
+use vouchsafe_receipt::revocation::SIGNED_REVOCATIONS_BYTES_MAX;
+use vouchsafe_receipt::{SignedRevocations, VerifiedRevocations};
 use vouchsafe_verifier::crypto::RustCrypto;
 use vouchsafe_verifier::encoding::{Base64, from_hex};
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
@@ -16,24 +18,26 @@ use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 /// with a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Misuse {
-    /// A stable word: `policy_unusable`, `moment_unusable` or `report_data_unusable`.
+    /// A stable word: `policy_unusable`, `moment_unusable`, `revocations_unusable` or `report_data_unusable`.
     pub code: &'static str,
     /// The same in a sentence.
     pub message: String,
 }
 
-/// Under which policy and for which moment to judge.
+/// Under which policy, for which moment and with which list of revocations to judge.
 pub struct Terms {
     policy: Policy,
     at: UnixSeconds,
+    revocations: Option<VerifiedRevocations>,
 }
 
 impl Terms {
-    /// Reads a policy's JSON and a moment as `2026-11-21T12:00:00Z`.
+    /// Reads a policy's JSON, a moment as `2026-11-21T12:00:00Z` and a signed list of revocations, which
+    /// is verified under the keys that the policy names.
     ///
     /// # Errors
-    /// `policy_unusable` or `moment_unusable`.
-    pub fn read(policy: &[u8], at: &str) -> Result<Self, Misuse> {
+    /// `policy_unusable`, `moment_unusable` or `revocations_unusable`.
+    pub fn read(policy: &[u8], at: &str, revocations: Option<&[u8]>) -> Result<Self, Misuse> {
         let unusable = |message: String| Misuse { code: "policy_unusable", message };
         if policy.len() > POLICY_BYTES_MAX {
             return Err(unusable(format!("the policy is longer than {POLICY_BYTES_MAX} bytes")));
@@ -44,13 +48,30 @@ impl Terms {
             code: "moment_unusable",
             message: "expected a moment as 2026-11-21T12:00:00Z".into(),
         })?;
-        Ok(Self { policy, at })
+        let revocations = revocations.map(|json| read_revocations(json, &policy)).transpose()?;
+        Ok(Self { policy, at, revocations })
     }
+}
+
+fn read_revocations(json: &[u8], policy: &Policy) -> Result<VerifiedRevocations, Misuse> {
+    let unusable = |message: String| Misuse { code: "revocations_unusable", message };
+    let signers = policy.revocation_signers(&RustCrypto).ok_or_else(|| {
+        unusable(
+            "the policy names nobody who may revoke: it ignores revocations.list, or lists no key".into(),
+        )
+    })?;
+    if json.len() > SIGNED_REVOCATIONS_BYTES_MAX {
+        return Err(unusable(format!("the list is longer than {SIGNED_REVOCATIONS_BYTES_MAX} bytes")));
+    }
+    SignedRevocations::parse(json)
+        .and_then(|signed| signed.verify(&signers, &RustCrypto))
+        .map_err(|error| unusable(format!("{error} ({})", error.code())))
 }
 
 /// Judges a bundle, with request and response if they are at hand.
 pub fn bundle(json: &[u8], terms: &Terms, request: Option<&[u8]>, response: Option<&[u8]>) -> Verdict {
-    let inputs = Inputs { request, response, ..Inputs::new(terms.at) };
+    let revocations = terms.revocations.as_ref();
+    let inputs = Inputs { request, response, revocations, ..Inputs::new(terms.at) };
     verify_bundle_json(json, &terms.policy, &inputs, &RustCrypto)
 }
 
@@ -122,7 +143,7 @@ fn evidence_verdict(
         at: terms.at,
         report_data: expected.report_data.as_ref(),
         test_root: expected.trust_root.as_deref(),
-        revocations: None,
+        revocations: terms.revocations.as_ref(),
     };
     appraise_evidence(evidence, endorsements, &terms.policy, &inputs, &RustCrypto)
 }
@@ -145,11 +166,14 @@ mod tests {
 
     #[test]
     fn what_the_caller_brings_is_refused_by_name() {
-        let code = |policy: &[u8], at| Terms::read(policy, at).map(drop).unwrap_err().code;
+        let code = |policy: &[u8], at| Terms::read(policy, at, None).map(drop).unwrap_err().code;
         assert_eq!(code(b"{}", AT), "policy_unusable");
         assert_eq!(code(&vec![b' '; POLICY_BYTES_MAX + 1], AT), "policy_unusable");
         assert_eq!(code(POLICY, "yesterday"), "moment_unusable");
-        assert!(Terms::read(POLICY, AT).is_ok());
+        assert!(Terms::read(POLICY, AT, None).is_ok());
+        // That policy names nobody who may revoke.
+        let unusable = Terms::read(POLICY, AT, Some(b"{}")).map(drop).unwrap_err();
+        assert_eq!(unusable.code, "revocations_unusable");
         assert_eq!(Expected::read(Some("00"), None).unwrap_err().code, "report_data_unusable");
         let expected = Expected::read(Some(&"aB".repeat(64)), None).unwrap();
         assert_eq!(expected.report_data, Some([0xab; 64]));
@@ -157,7 +181,7 @@ mod tests {
 
     #[test]
     fn evidence_that_is_none_gets_a_verdict() {
-        let terms = Terms::read(POLICY, AT).unwrap();
+        let terms = Terms::read(POLICY, AT, None).unwrap();
         let verdicts = [
             bundle(b"{", &terms, None, None),
             snp(b"no report", None, &[], None, &terms, &Expected::default()),

@@ -2,6 +2,8 @@
 //!
 //! Only a suggestion where a file goes: whoever parses it afterwards decides what it is.
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use vouchsafe_verifier::strict_json::{self, Limits, Value};
 
 /// What JSON is looked into; longer and deeper ones are taken by their beginning.
@@ -21,10 +23,14 @@ pub enum Kind {
     TdxQuote,
     /// Intel's collateral as JSON.
     TdxCollateral,
-    /// An X.509 certificate, DER or PEM.
+    /// A VCEK or VLEK certificate, DER or PEM.
+    Vek,
+    /// Another X.509 certificate, DER or PEM.
     Certificate,
     /// An X.509 revocation list, DER or PEM.
     RevocationList,
+    /// A signed list of revocations.
+    Revocations,
     /// A request's body.
     Request,
     /// A response's body, or a stream's text.
@@ -44,8 +50,10 @@ impl Kind {
             Self::SnpReport => "snp_report",
             Self::TdxQuote => "tdx_quote",
             Self::TdxCollateral => "tdx_collateral",
+            Self::Vek => "vek",
             Self::Certificate => "certificate",
             Self::RevocationList => "crl",
+            Self::Revocations => "revocations",
             Self::Request => "request",
             Self::Response => "response",
             Self::EventLog => "event_log",
@@ -98,6 +106,8 @@ fn document(has: &dyn Fn(&str) -> bool) -> Option<Kind> {
         Some(Kind::Policy)
     } else if has("tcb_info") {
         Some(Kind::TdxCollateral)
+    } else if has("payloadType") && has("signatures") {
+        Some(Kind::Revocations)
     } else {
         None
     }
@@ -114,7 +124,7 @@ fn names(text: &[u8], words: &[&str]) -> bool {
 
 fn of_pem(text: &[u8]) -> Kind {
     if text.starts_with(b"-----BEGIN CERTIFICATE-----") {
-        Kind::Certificate
+        CertificateDer::from_pem_slice(text).map_or(Kind::Certificate, |der| of_certificate(&der))
     } else if text.starts_with(b"-----BEGIN X509 CRL-----") {
         Kind::RevocationList
     } else {
@@ -130,9 +140,20 @@ fn is_event_stream(text: &[u8]) -> bool {
 fn of_der(bytes: &[u8]) -> Kind {
     let inner = header(bytes).and_then(header);
     match inner {
-        Some([0xa0, ..]) => Kind::Certificate,
+        Some([0xa0, ..]) => of_certificate(bytes),
         Some([0x02, ..]) => Kind::RevocationList,
         _ => Kind::Unknown,
+    }
+}
+
+/// AMD's arc of object identifiers, 1.3.6.1.4.1.3704.1 (AMD 57230, "VCEK Certificate Extensions"): of its
+/// certificates only VCEKs and VLEKs have extensions in it.
+const AMD_EXTENSIONS: [u8; 8] = [0x2b, 6, 1, 4, 1, 0x9c, 0x78, 1];
+
+fn of_certificate(der: &[u8]) -> Kind {
+    match der.windows(AMD_EXTENSIONS.len()).any(|place| place == AMD_EXTENSIONS) {
+        true => Kind::Vek,
+        false => Kind::Certificate,
     }
 }
 
@@ -152,7 +173,10 @@ mod tests {
         let report = [[5, 0, 0, 0].as_slice(), &[0; SNP_REPORT_BYTES - 4]].concat();
         let mut short = report.clone();
         short.pop();
-        let cases: [(&[u8], Kind); 17] = [
+        let vek = [&[0x30, 0x82, 1, 0, 0x30, 0x82, 1, 0, 0xa0, 3, 6][..], &AMD_EXTENSIONS, &[3, 1]].concat();
+        let cases: [(&[u8], Kind); 19] = [
+            (br#"{"payloadType":"t","payload":"","signatures":[]}"#, Kind::Revocations),
+            (&vek, Kind::Vek),
             (br#"{"version":1,"boot":{},"epoch":{}}"#, Kind::Bundle),
             (br#"{"version":1,"boot":{},"epoch":{},"#, Kind::Bundle),
             (br#" {"purpose":"production","trust":{}}"#, Kind::Policy),

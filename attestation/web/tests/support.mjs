@@ -35,6 +35,22 @@ export function cases(folder) {
     .map((one) => ({ ...one, expect: JSON.parse(readFileSync(one.expect)) }));
 }
 
+/** A file's bytes, if there is one. */
+export function read(...parts) {
+  try {
+    return readFileSync(join(...parts));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What one of our other programs prints. */
+export function program(name, ...words) {
+  const run = spawnSync(join(programs, name), words);
+  if (run.status !== 0) throw new Error(`${name} ${words.join(" ")}: ${run.stderr}`);
+  return run.stdout;
+}
+
 export const policy = (name) => join(root, "policies", `${name}.json`);
 
 /** What the command says: its exit status and its verdict. */
@@ -50,7 +66,7 @@ export function folder(context) {
   return made;
 }
 
-/** Starts the simulated service, asks one question, and gives paths and bytes of what proves the answer. */
+/** Starts the simulated service, has two questions answered, one of them as a stream, and gives what proves the answers. */
 export async function answer(context) {
   const state = folder(context);
   const child = spawn(join(programs, "vouchsafe-up"), ["--listen", "127.0.0.1:0", "--state", state], {
@@ -63,26 +79,31 @@ export async function answer(context) {
     if (name === "policy") break;
   }
   child.stdout.resume();
-  const question = { model: "vouchsafe-demo", messages: [{ role: "user", content: "What is attestation?" }] };
-  const response = await fetch(`${endpoint}/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json", "vouchsafe-assurance": "settled" },
-    body: JSON.stringify(question),
-  });
-  const text = await response.text();
-  if (response.status !== 200) throw new Error(text);
+  for (const stream of [false, true]) {
+    const messages = [{ role: "user", content: "What is attestation?" }];
+    const response = await fetch(`${endpoint}/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "vouchsafe-assurance": "settled" },
+      body: JSON.stringify({ model: "vouchsafe-demo", messages, stream }),
+    });
+    const text = await response.text();
+    if (response.status !== 200) throw new Error(text);
+  }
   const ended = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGINT");
   await ended;
-  const bundle = readdirSync(join(state, "receipts")).find((name) => name.endsWith("-bundle.json"));
-  const beside = (suffix) => join(state, "receipts", bundle.replace("bundle.json", suffix));
-  return {
-    folder: state,
-    bundle: beside("bundle.json"),
-    request: beside("request.json"),
-    response: beside("response.json"),
-    policy: join(state, "policy.json"),
+  const names = readdirSync(join(state, "receipts"));
+  const one = (suffix) => {
+    const response = names.find((name) => name.endsWith(`-response.${suffix}`));
+    const beside = (name) => join(state, "receipts", response.replace(`response.${suffix}`, name));
+    return {
+      bundle: beside("bundle.json"),
+      request: beside("request.json"),
+      response: beside(`response.${suffix}`),
+      policy: join(state, "policy.json"),
+    };
   };
+  return { plain: one("json"), stream: one("sse") };
 }
 
 /** The same JSON text with one value changed, as a file. */
