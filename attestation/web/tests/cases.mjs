@@ -148,7 +148,7 @@ function particular(snp, tdx) {
 
 /** Bundles of one simulated service: whole, streamed, cut off, tampered with and made up. */
 export async function bundleCases(context) {
-  const { plain, stream } = await answer(context);
+  const { plain, stream } = await answer();
   const own = folder(context);
   const at = new Date().toISOString().replace(/\.\d+Z$/, "Z");
   const bad = (name, change, of = plain) => altered(own, `${name}.json`, of.bundle, change);

@@ -118,7 +118,7 @@ const LINKS = ["vendor", "chip", "image", "keys", "model", "answer", "log", "wit
 const all = (status) => Object.fromEntries(LINKS.map((link) => [link, status]));
 
 test("an honest answer is accepted, link by link, without a single request", async (context) => {
-  const { plain: good } = await answer(context);
+  const { plain: good } = await answer();
   const { page, requests, problems } = await open(context, { viewport: { width: 1280, height: 800 } });
   await isAccessible(page, "the empty page");
   await drop(page, good.bundle, good.policy, good.request, good.response);
@@ -261,7 +261,7 @@ test("nothing that was given is replaced, and nothing is judged until it is clea
 });
 
 test("without a policy there is no verdict, only what verifies by itself", async (context) => {
-  const { plain } = await answer(context);
+  const { plain } = await answer();
   const { page } = await open(context);
   await drop(page, plain.bundle);
   const none = await shown(page);
@@ -353,7 +353,7 @@ test("raw reports and quotes are judged too", async (context) => {
 });
 
 test("it fits phones, tablets and desks, in light and dark, on paper, and works by keyboard", async (context) => {
-  const { plain: good } = await answer(context);
+  const { plain: good } = await answer();
   for (const width of [360, 768, 1440]) {
     for (const colorScheme of ["light", "dark"]) {
       const { page } = await open(context, { viewport: { width, height: 900 }, colorScheme });
@@ -409,7 +409,7 @@ test("it fits phones, tablets and desks, in light and dark, on paper, and works 
 });
 
 test("files that are dropped are taken as those that are chosen", async (context) => {
-  const { plain } = await answer(context);
+  const { plain } = await answer();
   const { page } = await open(context);
   const given = [plain.bundle, plain.policy].map((file) => [basename(file), readFileSync(file, "utf8")]);
   await page.evaluate((given) => {

@@ -66,9 +66,17 @@ export function folder(context) {
   return made;
 }
 
-/** Starts the simulated service, has two questions answered, one of them as a stream, and gives what proves the answers. */
-export async function answer(context) {
-  const state = folder(context);
+let answered;
+
+/**
+ * Starts the simulated service, has two questions answered, one of them as a stream, and gives what proves the answers:
+ * once for all tests of a file, which only read it.
+ */
+export const answer = () => (answered ??= ask());
+
+async function ask() {
+  // Longer than the test that happens to ask first.
+  const state = folder({ after: (remove) => process.once("exit", remove) });
   const child = spawn(join(programs, "vouchsafe-up"), ["--listen", "127.0.0.1:0", "--state", state], {
     stdio: ["ignore", "pipe", "inherit"],
   });
