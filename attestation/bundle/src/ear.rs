@@ -71,11 +71,11 @@ pub fn claims(verdict: &Verdict, issued: UnixSeconds) -> Value {
     })
 }
 
-/// AR4SI's tiers, from what is best to what is worst.
+/// AR4SI's tiers, in the order of their numbers: what asserts nothing takes nothing from what affirms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tier {
-    Affirming,
     None,
+    Affirming,
     Warning,
     Contraindicated,
 }
@@ -96,9 +96,8 @@ impl Tier {
         let worst = worst.unwrap_or(Self::None);
         match decision {
             Decision::Rejected => Self::Contraindicated,
-            Decision::Incomplete => worst.max(Self::None),
-            Decision::Accepted if worst == Self::None => Self::Affirming,
-            Decision::Accepted => worst,
+            Decision::Incomplete if worst == Self::Affirming => Self::None,
+            Decision::Incomplete | Decision::Accepted => worst,
         }
     }
 
@@ -172,16 +171,23 @@ impl Seen<'_> {
         }
     }
 
+    /// Whether some report says of its guest that the host may debug it, or that it may not: whatever the policy
+    /// makes of that.
+    fn says_debug(&self, word: &str) -> bool {
+        let findings = self.verdict.findings().iter();
+        findings.filter(|finding| finding.rule.ends_with(".debug")).any(|finding| finding.seen == word)
+    }
+
     /// How the guest was started: debugging, migration, privilege levels.
     fn configuration(&self) -> i8 {
         let is_platform = |finding: &Finding| {
             matches!(finding.step, Step::BootPlatform | Step::EpochPlatform | Step::ChallengePlatform)
                 && finding.rule.starts_with("platform.")
         };
-        let is_debug = |finding: &Finding| is_platform(finding) && finding.rule.ends_with(".debug");
+        let is_debug = |finding: &Finding| finding.rule.ends_with(".debug");
         if self.has_evidence_failed() {
             CRYPTO_FAILED
-        } else if self.any(Outcome::Failed, is_platform) {
+        } else if self.says_debug("true") || self.any(Outcome::Failed, is_platform) {
             CONTRAINDICATED
         } else if self.any(Outcome::Skipped, is_platform) {
             UNKNOWN
@@ -215,9 +221,7 @@ impl Seen<'_> {
     fn runtime_opaque(&self) -> i8 {
         match self.configuration() {
             _ if self.has_evidence_failed() => CRYPTO_FAILED,
-            CONTRAINDICATED if self.any(Outcome::Failed, |finding| finding.rule.ends_with(".debug")) => {
-                CONTRAINDICATED
-            }
+            _ if self.says_debug("true") => CONTRAINDICATED,
             APPROVED if self.has_proved("hardware") => APPROVED,
             _ => NO_ASSERTION,
         }

@@ -2,10 +2,12 @@
 //!
 //! The log is the one that the boot's measured configuration names. Where the policy requires logs or
 //! witnesses, the boot's must be among them, and the policy's own keys decide about signatures. Where
-//! it ignores them, a proof that came along is verified under the boot's: what is disclosed must match.
+//! it ignores the log, a proof that came along is verified under the boot's: what is disclosed must match. Keys
+//! that the operator chose show less than keys that the relying party did, and have words of their own; a moment
+//! they show none.
 
 use vouchsafe_receipt::{Assurance, BootStatement, LogSettlement, Settlement, receipt_leaf_hash};
-use vouchsafe_translog::{Quorum, SignedCheckpoint, TlogProof, VerifierKey, cosignature};
+use vouchsafe_translog::{Quorum, SignedCheckpoint, TlogProof, VerifierKey};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Crypto;
 
@@ -114,33 +116,34 @@ pub(super) fn appraise(
         checkpoint.checkpoint().origin(),
         checkpoint.checkpoint().size()
     );
-    checks.prove(Step::Settlement, "logged", text);
+    let is_named = checks.document().log.inclusion.is_required();
+    checks.prove(Step::Settlement, if is_named { "logged" } else { "logged_by_boots_log" }, text);
     witnessed(checks, checkpoint, signed, log, crypto);
 }
 
-/// By when a quorum had seen the checkpoint of the bundle's proof, if the boot statement is what it
-/// claims to be: a moment to judge for, established only where judging for it comes to the same.
+/// By when a quorum of the policy's witnesses had seen the checkpoint of the bundle's proof, if the boot statement
+/// is what it claims to be: a moment to judge for, established only where judging for it comes to the same.
 pub(super) fn claimed_time(bundle: &Bundle, policy: &Policy, crypto: &dyn Crypto) -> Option<UnixSeconds> {
     let parts = bundle.parts();
     let proof = parts.proof.as_ref()?;
+    let named = policy.document().witnesses.quorum.required()?;
     let boot = BootStatement::parse(&parts.boot.statement.0, crypto).ok()?;
     let log = log_of(&boot)?;
     let key = VerifierKey::parse(&log.key, crypto).ok()?;
-    let (keys, threshold) = trusted_witnesses(policy, log);
-    let keys: Result<Vec<VerifierKey>, _> = keys.iter().map(|key| VerifierKey::parse(key, crypto)).collect();
-    let quorum = Quorum::new(keys.ok()?, usize::try_from(threshold).ok()?).ok()?;
+    let quorum = quorum(named.keys.iter().map(Vkey::as_str), named.threshold, crypto).ok()?;
     let note = proof.note().to_string();
     let opened =
         SignedCheckpoint::open(note.as_bytes(), key.name(), core::slice::from_ref(&key), crypto).ok()?;
     Some(quorum.verify(opened, crypto).ok()?.seen_by())
 }
 
-/// The policy's witnesses and threshold where it names some, else the boot's.
-fn trusted_witnesses<'a>(policy: &'a Policy, log: &'a LogSettlement) -> (Vec<&'a str>, u64) {
-    match &policy.document().witnesses.quorum {
-        Rule::Require(quorum) => (quorum.keys.iter().map(Vkey::as_str).collect(), quorum.threshold),
-        Rule::Ignore(_) => (log.witnesses.iter().map(String::as_str).collect(), log.quorum),
-    }
+fn quorum<'a>(
+    keys: impl Iterator<Item = &'a str>,
+    threshold: u64,
+    crypto: &dyn Crypto,
+) -> Result<Quorum, vouchsafe_translog::Error> {
+    let keys: Result<Vec<VerifierKey>, _> = keys.map(|key| VerifierKey::parse(key, crypto)).collect();
+    Quorum::new(keys?, usize::try_from(threshold).unwrap_or(usize::MAX))
 }
 
 fn log_of(boot: &BootStatement) -> Option<&LogSettlement> {
@@ -228,7 +231,7 @@ fn included(
     }
 }
 
-/// Verifies the cosignatures: of the policy's witnesses where it names some, else of the boot's.
+/// Verifies the cosignatures of the policy's witnesses. Where it names none, those of the boot's are only said.
 fn witnessed(
     checks: &mut Checks<'_>,
     checkpoint: SignedCheckpoint,
@@ -236,26 +239,34 @@ fn witnessed(
     log: &LogSettlement,
     crypto: &dyn Crypto,
 ) {
-    let document = checks.document();
-    let (keys, threshold) = trusted_witnesses(checks.policy, log);
+    let named = match &checks.document().witnesses.quorum {
+        Rule::Require(named) => named,
+        Rule::Ignore(reason) => {
+            let quorum = quorum(log.witnesses.iter().map(String::as_str), log.quorum, crypto);
+            let seen = match quorum.and_then(|quorum| quorum.verify(checkpoint, crypto)) {
+                Ok(verified) => {
+                    let text = format!(
+                        "{} of the witnesses that the boot names cosigned that tree.",
+                        verified.cosigners().len()
+                    );
+                    checks.prove(Step::Settlement, "witnessed_by_boots_witnesses", text.as_str());
+                    text
+                }
+                // Nobody is asked for, so that nobody who is missing, or wrong, can be held against it.
+                Err(error) => error.to_string(),
+            };
+            return checks.ignore(check(Step::Settlement, QUORUM, ""), reason.as_str(), seen);
+        }
+    };
+    let (keys, threshold) = (&named.keys, named.threshold);
     let expected = format!("cosignatures of {threshold} of {} witnesses", keys.len());
-    let parsed: Result<Vec<VerifierKey>, _> =
-        keys.iter().map(|key| VerifierKey::parse(key, crypto)).collect();
-    let quorum = parsed.and_then(|keys| Quorum::new(keys, usize::try_from(threshold).unwrap_or(usize::MAX)));
-    let quorum = match quorum {
+    let quorum = match quorum(keys.iter().map(Vkey::as_str), threshold, crypto) {
         Ok(quorum) => quorum,
         Err(error) => {
             let check = check(Step::Settlement, QUORUM, codes::SETTLEMENT_KEYS);
             return checks.fail(check, "witnesses that can make a quorum", error.to_string());
         }
     };
-    if let Rule::Ignore(reason) = &document.witnesses.quorum
-        && let Ok(cosigners) = cosignature::cosigners(checkpoint.note(), quorum.witnesses(), crypto)
-        && cosigners.len() < quorum.threshold()
-    {
-        let check = check(Step::Settlement, QUORUM, "");
-        return checks.ignore(check, reason.as_str(), format!("{} cosigned", cosigners.len()));
-    }
     match quorum.verify(checkpoint, crypto) {
         Err(error) => {
             checks.fail(check(Step::Settlement, QUORUM, error.code()), expected, error.to_string());

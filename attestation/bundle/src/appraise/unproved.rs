@@ -42,12 +42,12 @@ const WITHOUT_LOG: [(&str, &str, &str); 3] = [
     (
         "unlogged",
         "logged",
-        "That anyone else can see this: nothing here is shown in a public log, so that a record could be withheld or contradicted unseen.",
+        "That anyone else can see this: nothing here is shown in a log that the policy names, so that a record could be withheld or contradicted unseen.",
     ),
     (
         "unwitnessed",
         "witnessed",
-        "That everybody sees the same log: no quorum of witnesses is shown to have cosigned a checkpoint that holds this.",
+        "That everybody sees the same log: no quorum of witnesses that the policy names is shown to have cosigned a checkpoint that holds this.",
     ),
 ];
 

@@ -44,6 +44,8 @@ pub const POLICY_BYTES_MAX: usize = 1 << 20;
 const LIMITS: Limits = Limits { bytes_max: POLICY_BYTES_MAX, depth_max: 16 };
 const VERSION: u64 = 1;
 const COMMENT: &str = "$comment";
+/// Where names and values are the execution record's, and no decisions.
+const PARAMETERS: &str = "parameters.values.require";
 
 /// A policy whose decisions were read and do not contradict each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +70,10 @@ impl Policy {
             _ => return Err(whole("no version number".into())),
         }
         strip_comments(&mut value)?;
+        let mut decisions = value.as_object().into_iter().flatten();
+        if decisions.any(|(name, decision)| name != "parameters" && has_null(decision)) {
+            return Err(whole("null is no value: what is left open is left out".into()));
+        }
         let document = PolicyDocument::from_value(&value).map_err(|fault| Error::PolicyMalformed {
             path: fault.path().to_owned(),
             why: fault.why().to_owned(),
@@ -173,6 +179,15 @@ fn strip_comments(value: &mut Value) -> Result<(), Error> {
     }
 }
 
+/// Depth is bounded by the parser's limit.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.values().any(has_null),
+        Value::Array(values) => values.iter().any(has_null),
+        value => value.is_null(),
+    }
+}
+
 fn ignored(document: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     collect_ignored(document, &mut String::new(), &mut found);
@@ -191,6 +206,8 @@ fn collect_ignored(value: &Value, path: &mut String, found: &mut BTreeMap<String
     };
     match value {
         Value::Object(map) => match (map.len(), map.get("ignore")) {
+            // Parameters have names of their own, which mean nothing here.
+            _ if path == PARAMETERS => {}
             (1, Some(reason @ Value::String(_))) => drop(found.insert(path.clone(), reason.clone())),
             _ => map.iter().for_each(|(key, inner)| enter(key, inner, path)),
         },

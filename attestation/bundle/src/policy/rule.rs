@@ -4,8 +4,8 @@ use serde::{Serialize, Serializer};
 use vouchsafe_verifier::json_deserialize;
 use vouchsafe_verifier::strict_json::{self, Fault, FromValue, Value, deserialize_by_value};
 
-/// Longest reason for ignoring something, in bytes.
-const REASON_BYTES_MAX: usize = 1024;
+/// Longest reason for ignoring something, in characters.
+const REASON_CHARS_MAX: usize = 1024;
 
 /// A decision: `{"require": …}` or `{"ignore": "reason"}`. There is no third form and no default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,10 +38,10 @@ impl<T> Rule<T> {
 pub struct Reason(String);
 
 impl Reason {
-    /// A reason of 1 to 1024 bytes that is not just white space; anything else gives `None`.
+    /// A reason of 1 to 1024 characters that is not just white space; anything else gives `None`.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let is_reason = !text.trim().is_empty() && text.len() <= REASON_BYTES_MAX;
+        let is_reason = !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
         is_reason.then_some(Self(text))
     }
 
@@ -54,7 +54,7 @@ impl Reason {
 impl FromValue for Reason {
     fn from_value(value: &Value) -> Result<Self, Fault> {
         Self::new(strict_json::text(value)?)
-            .ok_or_else(|| Fault::new("a reason of 1 to 1024 bytes is required"))
+            .ok_or_else(|| Fault::new("a reason of 1 to 1024 characters is required"))
     }
 }
 

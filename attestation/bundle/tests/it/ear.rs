@@ -6,7 +6,7 @@ use vouchsafe_bundle::{Policy, Verdict, ear};
 use vouchsafe_verifier::UnixSeconds;
 
 use crate::common::*;
-use crate::vectors::real_verdicts;
+use crate::vectors::{real_verdicts, real_verdicts_under, strict};
 
 fn vm(verdict: &Verdict) -> Value {
     let claims = ear::claims(verdict, UnixSeconds(NOW.0));
@@ -40,9 +40,10 @@ fn each_fault_shows_where_it_belongs() {
     let any_image = policy_with(|document| document.measurements = ignore());
     assert_eq!(vector(&under(&any_image), "executables"), 0);
     let debug_only = policy_with(|document| document.platform.snp.debug = Rule::Require(true));
+    // The guest is not the one that is asked for; that its memory can be read nobody says.
     assert_eq!(
         (vector(&under(&debug_only), "configuration"), vector(&under(&debug_only), "runtime-opaque")),
-        (96, 96)
+        (96, 0)
     );
     let any_debug = policy_with(|document| document.platform.snp.debug = ignore());
     assert_eq!(vector(&under(&any_debug), "configuration"), 0);
@@ -74,4 +75,28 @@ fn real_machines_are_affirmed_exactly_where_they_are_accepted() {
         *seen.entry(status.to_owned()).or_default() += 1;
     }
     assert!(seen["affirming"] >= 10 && seen["contraindicated"] >= 5, "{seen:?}");
+}
+
+#[test]
+fn a_guest_that_the_host_may_debug_is_never_opaque_whatever_the_policy_asks_for() {
+    for debug in [Rule::Require(true), Rule::Require(false), ignore()] {
+        let mut document = strict().into_document();
+        document.platform.snp.debug = debug.clone();
+        let Some(verdicts) = real_verdicts_under(&Policy::new(document).unwrap()) else { return };
+        let mut debugged = 0;
+        for (name, verdict) in verdicts {
+            let seen = (vector(&verdict, "configuration"), vector(&verdict, "runtime-opaque"));
+            if name.contains("debug") {
+                assert_eq!(
+                    (seen, &vm(&verdict)["ear.status"]),
+                    ((96, 96), &"contraindicated".into()),
+                    "{debug:?}"
+                );
+                debugged += 1;
+            } else {
+                assert_ne!(seen.1, 96, "{name} under {debug:?}");
+            }
+        }
+        assert!(debugged >= 2, "one of each platform");
+    }
 }

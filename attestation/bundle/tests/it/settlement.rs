@@ -26,25 +26,58 @@ fn at(parts: &BundleParts, policy: &Policy, at: UnixSeconds) -> Verdict {
 fn a_settled_receipt_proves_who_else_can_see_it_and_when() {
     let log = Log::new();
     let parts = log.settled(&log.enclave());
-    for policy in [policy(), strict(&log)] {
-        let verdict = at(&parts, &policy, LATER);
-        assert_accepted(&verdict);
-        assert_eq!(verdict.assurance(), Some(Assurance::Settled));
-        for word in ["logged", "witnessed", "time", "settled_in_time"] {
-            assert!(proved(&verdict).contains(&word), "{word}");
-        }
-        for word in ["unlogged", "unwitnessed", "time_unattested", "settled_in_time"] {
-            assert!(!not_proved(&verdict).contains(&word), "{word}");
-        }
-        assert!(not_proved(&verdict).contains(&"newest_receipts"));
-        let logged = verdict.as_logged().unwrap();
-        assert_eq!((logged.verdict.as_str(), logged.code, logged.at), ("accepted", None, SEEN_BY));
-        let now = verdict.as_of_now();
-        assert_eq!((now.verdict.as_str(), now.code, now.at), ("accepted", None, LATER));
+    let verdict = at(&parts, &strict(&log), LATER);
+    assert_accepted(&verdict);
+    assert_eq!(verdict.assurance(), Some(Assurance::Settled));
+    for word in ["logged", "witnessed", "time", "settled_in_time"] {
+        assert!(proved(&verdict).contains(&word), "{word}");
     }
+    for word in ["unlogged", "unwitnessed", "time_unattested", "settled_in_time"] {
+        assert!(!not_proved(&verdict).contains(&word), "{word}");
+    }
+    assert!(not_proved(&verdict).contains(&"newest_receipts"));
+    let logged = verdict.as_logged().unwrap();
+    assert_eq!((logged.verdict.as_str(), logged.code, logged.at), ("accepted", None, SEEN_BY));
+    let now = verdict.as_of_now();
+    assert_eq!((now.verdict.as_str(), now.code, now.at), ("accepted", None, LATER));
     // As a file.
     let json = Bundle::new(parts.clone()).unwrap().to_json();
     assert_eq!(Bundle::parse(&json).unwrap().parts(), &parts);
+}
+
+#[test]
+fn keys_that_the_operator_chose_show_no_time_and_nobody_elses_eyes() {
+    let log = Log::new();
+    let parts = log.settled(&log.enclave());
+    let verdict = at(&parts, &policy(), LATER);
+    assert_accepted(&verdict);
+    assert_eq!((verdict.assurance(), verdict.as_logged()), (Some(Assurance::Attested), None));
+    for word in ["logged_by_boots_log", "witnessed_by_boots_witnesses"] {
+        assert!(proved(&verdict).contains(&word), "{word}");
+    }
+    for word in ["logged", "witnessed", "time", "settled_in_time"] {
+        assert!(!proved(&verdict).contains(&word), "{word}");
+    }
+    for word in ["unlogged", "unwitnessed", "time_unattested"] {
+        assert!(not_proved(&verdict).contains(&word), "{word}");
+    }
+    // A log that the policy names, and witnesses that it does not.
+    let of_log = policy_with(|document| {
+        log.require(document);
+        document.witnesses.quorum = ignore();
+    });
+    let verdict = at(&parts, &of_log, LATER);
+    assert_accepted(&verdict);
+    assert!(proved(&verdict).contains(&"logged") && !proved(&verdict).contains(&"time"));
+    assert!(not_proved(&verdict).contains(&"unwitnessed") && verdict.as_logged().is_none());
+    // What is revoked is not accepted as of a time of the operator's own.
+    let revoked = policy_with(|document| {
+        let Rule::Require(values) = &mut document.measurements else { panic!("it names the guest") };
+        values[0].revoked = Some(Revocation { at: Moment(LATER), reason: "a hole in a parser".into() });
+    });
+    let verdict = at(&parts, &revoked, LATER);
+    assert_rejected(&verdict, "measurement_revoked");
+    assert_eq!(verdict.as_logged(), None);
 }
 
 #[test]
@@ -98,15 +131,16 @@ fn what_does_not_prove_settlement_is_refused_by_name() {
         assert_rejected(&verdict, code);
         assert_eq!(verdict.assurance(), Some(Assurance::Attested), "{code}");
         assert!(not_proved(&verdict).contains(&"unwitnessed"), "{code}");
-        // What is disclosed must match even where the policy ignores it; only what is absent may be.
+        // A place in the log that is shown must be one even where the policy ignores it; witnesses whom nobody
+        // asked for can neither be missing nor wrong.
         let lenient = at(&parts, &policy(), LATER);
         match code {
-            "witness_quorum_missing" => {
+            "witness_quorum_missing" | "cosignature_invalid" => {
                 assert_accepted(&lenient);
                 assert_eq!(lenient.assurance(), Some(Assurance::Attested));
-                assert!(
-                    proved(&lenient).contains(&"logged") && not_proved(&lenient).contains(&"unwitnessed")
-                );
+                assert!(proved(&lenient).contains(&"logged_by_boots_log"));
+                assert!(!proved(&lenient).contains(&"witnessed_by_boots_witnesses"));
+                assert!(not_proved(&lenient).contains(&"unwitnessed"));
             }
             _ => assert_rejected(&lenient, code),
         }

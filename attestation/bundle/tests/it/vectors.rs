@@ -42,7 +42,7 @@ fn read(path: PathBuf) -> Option<Base64> {
     std::fs::read(path).ok().map(Base64)
 }
 
-fn strict() -> Policy {
+pub(crate) fn strict() -> Policy {
     Policy::parse(&shipped("evidence-strict")).unwrap()
 }
 
@@ -164,6 +164,11 @@ fn a_quote_without_collateral_is_refused() {
 
 /// The strict verdict on each case with its certificates or collateral; `None` where the vectors are not at hand.
 pub(crate) fn real_verdicts() -> Option<Vec<(String, Verdict)>> {
+    real_verdicts_under(&strict())
+}
+
+/// The same under another policy.
+pub(crate) fn real_verdicts_under(policy: &Policy) -> Option<Vec<(String, Verdict)>> {
     let (snp, tdx) = (vectors("snp")?, vectors("tdx")?);
     let mut verdicts = Vec::new();
     for (path, expect) in cases(&snp) {
@@ -172,7 +177,7 @@ pub(crate) fn real_verdicts() -> Option<Vec<(String, Verdict)>> {
         let endorsements = Endorsements::SevSnp(SnpEndorsements { vek, ..SnpEndorsements::default() });
         let at = expect["verdict"]["verify_at"].as_str().unwrap_or("2026-02-06T00:00:00Z");
         let inputs = EvidenceInputs::new(UnixSeconds::from_rfc3339(at).unwrap());
-        let verdict = appraise_evidence(&evidence, Some(&endorsements), &strict(), &inputs, &Ring);
+        let verdict = appraise_evidence(&evidence, Some(&endorsements), policy, &inputs, &Ring);
         verdicts.push((path.display().to_string(), verdict));
     }
     for (path, expect) in cases(&tdx) {
@@ -182,7 +187,7 @@ pub(crate) fn real_verdicts() -> Option<Vec<(String, Verdict)>> {
             let collateral = std::fs::read(path.join(file)).unwrap();
             let endorsements = Endorsements::Tdx(parse_tdx_collateral(&collateral).unwrap());
             let inputs = EvidenceInputs::new(UnixSeconds(appraisal["verify_at_unix"].as_u64().unwrap()));
-            let verdict = appraise_evidence(&evidence, Some(&endorsements), &strict(), &inputs, &Ring);
+            let verdict = appraise_evidence(&evidence, Some(&endorsements), policy, &inputs, &Ring);
             verdicts.push((format!("{} {file}", path.display()), verdict));
         }
     }
