@@ -2,11 +2,15 @@
 //!
 //! A list is released as policies are: with a serial number that only grows, dates, and a threshold of
 //! signatures. It is whole: what a later list leaves out is no longer revoked. It reaches clients as a file,
-//! and everybody as a leaf of the transparency log, so it is short: what is known to be bad for good belongs
+//! and monitors as a leaf of the transparency log, so it is short: what is known to be bad for good belongs
 //! into policies, which are reviewed.
 //!
 //! The payload is canonical JSON: what was signed has one text. Whose signatures count is for policies to say,
 //! and what a revocation does to a verdict is decided in `vouchsafe-bundle`.
+
+mod held;
+
+pub use held::{HELD_MAX, IN_FORCE_BYTES_MAX, RevocationsInForce};
 
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
