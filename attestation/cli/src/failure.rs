@@ -30,6 +30,14 @@ pub(crate) enum Failure {
         /// Why.
         error: vouchsafe_bundle::Error,
     },
+    /// The policy is not to be used any more.
+    #[error("{path}: {why} (policy_expired)", path = path.display())]
+    PolicyExpired {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A list of revocations is not one, or nobody signed it whose word counts.
     #[error("{path}: {why}", path = path.display())]
     Revocations {
@@ -80,6 +88,7 @@ impl Failure {
             Self::Unreadable { .. }
             | Self::TooLong { .. }
             | Self::Policy { .. }
+            | Self::PolicyExpired { .. }
             | Self::Revocations { .. }
             | Self::Key { .. }
             | Self::Token(_) => 30,

@@ -10,8 +10,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
-use vouchsafe_receipt::revocation::SIGNED_REVOCATIONS_BYTES_MAX;
-use vouchsafe_receipt::{SignedRevocations, VerifiedRevocations};
+use vouchsafe_receipt::VerifiedRevocations;
+use vouchsafe_receipt::revocation::{IN_FORCE_BYTES_MAX, RevocationsInForce};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 pub(crate) const BODY_BYTES_MAX: usize = 256 << 20;
 /// Longest certificate, list, report, quote or event log, in bytes.
 pub(crate) const EVIDENCE_BYTES_MAX: usize = 8 << 20;
+const EXPIRES_BYTES_MAX: usize = 64;
 
 /// Reads a file that is evidence: of one that is too long, one byte more than allowed is given, so
 /// that whoever parses it refuses it. `-` is standard input.
@@ -46,22 +47,48 @@ pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Reads a policy.
-pub(crate) fn read_policy(path: &Path) -> Result<Policy, Failure> {
+/// Reads a policy, to judge by it for a moment. Where `vouchsafe policy pull` keeps it, a file beside it says when
+/// its release expires: whoever is kept from newer releases would go on accepting what those revoke.
+pub(crate) fn read_policy(path: &Path, at: UnixSeconds) -> Result<Policy, Failure> {
     let json = read(path, POLICY_BYTES_MAX)?;
-    Policy::parse(&json).map_err(|error| Failure::Policy { path: path.into(), error })
+    let policy = Policy::parse(&json).map_err(|error| Failure::Policy { path: path.into(), error })?;
+    let mut expires = path.as_os_str().to_owned();
+    expires.push(".expires");
+    let expires = Path::new(&expires);
+    if path == Path::new("-") || !expires.exists() {
+        return Ok(policy);
+    }
+    let text = read(expires, EXPIRES_BYTES_MAX)?;
+    let moment = std::str::from_utf8(&text).ok().and_then(|text| UnixSeconds::from_rfc3339(text.trim()));
+    let failed = |why: String| Failure::PolicyExpired { path: path.into(), why };
+    match moment {
+        Some(moment) if at < moment => Ok(policy),
+        Some(moment) => Err(failed(format!("its release expired at {moment}: pull a newer one"))),
+        None => Err(failed(format!("{} is no moment", expires.display()))),
+    }
 }
 
-/// Reads a signed list of revocations, and verifies it under the keys that the policy names.
-pub(crate) fn read_revocations(path: &Path, policy: &Policy) -> Result<VerifiedRevocations, Failure> {
+/// Reads a signed list of revocations, with what is held beside it, and verifies it under the keys that the policy
+/// names. Where nobody named the moment to judge for, it must not be of a time to come: such a list would stay
+/// fresh for ever.
+pub(crate) fn read_revocations(
+    path: &Path,
+    policy: &Policy,
+    at: Option<UnixSeconds>,
+) -> Result<VerifiedRevocations, Failure> {
     let failed = |why: String| Failure::Revocations { path: path.into(), why };
     let signers = policy.revocation_signers(&Ring).ok_or_else(|| {
         failed("the policy names nobody who may revoke: it ignores revocations.list, or lists no key".into())
     })?;
-    let json = read(path, SIGNED_REVOCATIONS_BYTES_MAX)?;
-    SignedRevocations::parse(&json)
-        .and_then(|signed| signed.verify(&signers, &Ring))
-        .map_err(|error| failed(format!("{error} ({})", error.code())))
+    let json = read(path, IN_FORCE_BYTES_MAX)?;
+    let list = RevocationsInForce::parse(&json)
+        .and_then(|in_force| in_force.verify(&signers, &Ring))
+        .map_err(|error| failed(format!("{error} ({})", error.code())))?;
+    if at.is_none() {
+        vouchsafe_client::check_issued(&list, moment_or_now(None)?)
+            .map_err(|error| failed(format!("{error} ({})", error.code())))?;
+    }
+    Ok(list)
 }
 
 /// Reads a certificate in DER or PEM. What is neither is handed on as it is: the verifier says what
@@ -123,6 +150,22 @@ mod tests {
         assert_eq!(parse_report_data(&"aB".repeat(64)), Ok([0xab; 64]));
         assert!(parse_report_data(&"ab".repeat(63)).unwrap_err().contains("63 bytes"));
         assert!(parse_report_data(&"xy".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn a_policy_that_is_kept_with_its_end_is_not_used_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.json");
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies/production-snp.json");
+        std::fs::copy(shipped, &path).unwrap();
+        let read = |at| read_policy(&path, UnixSeconds(at)).map_err(|failure| failure.to_string());
+        assert!(read(u64::MAX).is_ok(), "without an end");
+        let expires = folder.path().join("policy.json.expires");
+        std::fs::write(&expires, "2026-01-01T00:00:00Z\n").unwrap();
+        assert!(read(1_767_225_599).is_ok());
+        assert!(read(1_767_225_600).unwrap_err().contains("expired at 2026-01-01T00:00:00Z"));
+        std::fs::write(&expires, "soon").unwrap();
+        assert!(read(0).unwrap_err().contains("is no moment"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub use connection::Request;
 pub use error::Error;
 pub use kept::Kept;
 pub use reply::Reply;
+pub use revocations::check_issued;
 
 use vouchsafe_verifier::UnixSeconds;
 

@@ -10,12 +10,28 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use vouchsafe_bundle::Policy;
-use vouchsafe_receipt::revocation::SIGNED_REVOCATIONS_BYTES_MAX;
+use vouchsafe_receipt::VerifiedRevocations;
+use vouchsafe_receipt::revocation::{IN_FORCE_BYTES_MAX, RevocationsInForce};
 use vouchsafe_receipt::threshold::Signers;
-use vouchsafe_receipt::{SignedRevocations, VerifiedRevocations};
+use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 
-use crate::Error;
+use crate::{Error, now};
+
+/// By how much a signer's clock may be ahead of this one, in seconds.
+const SKEW_SECONDS_MAX: u64 = 300;
+
+/// Whether a list that is used now was issued by now: one of a time to come would stay fresh for as much longer.
+///
+/// # Errors
+/// [`vouchsafe_receipt::Error::FromFuture`].
+pub fn check_issued(list: &VerifiedRevocations, now: UnixSeconds) -> Result<(), vouchsafe_receipt::Error> {
+    let issued = list.list().issued.0;
+    match issued.0 > now.0.saturating_add(SKEW_SECONDS_MAX) {
+        true => Err(vouchsafe_receipt::Error::FromFuture(issued)),
+        false => Ok(()),
+    }
+}
 
 /// A file, and what was last read of it.
 pub(crate) struct Feed {
@@ -49,7 +65,7 @@ impl Feed {
             problem: problem.to_string(),
         };
         let mut json = Vec::new();
-        let limit = u64::try_from(SIGNED_REVOCATIONS_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+        let limit = u64::try_from(IN_FORCE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
         let file = File::open(&self.path).map_err(|error| failed(&error))?;
         file.take(limit).read_to_end(&mut json).map_err(|error| failed(&error))?;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,9 +74,10 @@ impl Feed {
         {
             return Ok(list.clone());
         }
-        let list = SignedRevocations::parse(&json)
-            .and_then(|signed| signed.verify(&self.signers, &Ring))
+        let list = RevocationsInForce::parse(&json)
+            .and_then(|in_force| in_force.verify(&self.signers, &Ring))
             .map_err(|error| failed(&error))?;
+        check_issued(&list, now()?).map_err(|error| failed(&error))?;
         if let Some((_, before)) = &*read {
             before.seen().admits(&list.seen()).map_err(|error| failed(&error))?;
         }

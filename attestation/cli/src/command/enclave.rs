@@ -14,7 +14,7 @@ use crate::{input, output};
 /// Which enclave, and what it must satisfy.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enclave {
-    /// What to accept
+    /// What to accept; read once, at the start
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
     /// Root certificate of a test authority to believe as well, in PEM or DER; production policies
@@ -40,7 +40,7 @@ pub(super) fn client(
     roots: &[PathBuf],
     revocations: Option<&Path>,
 ) -> Result<Arc<Client>, Failure> {
-    let policy = input::read_policy(policy)?;
+    let policy = input::read_policy(policy, input::moment_or_now(None)?)?;
     let extra_roots = roots.iter().map(|path| input::read_certificate(path)).collect::<Result<_, _>>()?;
     let options = Options {
         address: address.to_owned(),

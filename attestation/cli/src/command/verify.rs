@@ -54,18 +54,20 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let policy = input::read_policy(&arguments.policy)?;
+    let at = input::moment_or_now(arguments.at)?;
+    let policy = input::read_policy(&arguments.policy, at)?;
     let body = |path: &Option<PathBuf>| {
         path.as_ref().map(|path| input::read(path, input::BODY_BYTES_MAX)).transpose()
     };
     let (request, response) = (body(&arguments.request)?, body(&arguments.response)?);
     let revocations = arguments.revocations.as_deref();
-    let revocations = revocations.map(|path| input::read_revocations(path, &policy)).transpose()?;
+    let revocations =
+        revocations.map(|path| input::read_revocations(path, &policy, arguments.at)).transpose()?;
     let inputs = Inputs {
         revocations: revocations.as_ref(),
         request: request.as_deref(),
         response: response.as_deref(),
-        ..Inputs::new(input::moment_or_now(arguments.at)?)
+        ..Inputs::new(at)
     };
     let json = input::read_evidence(&arguments.bundle, BUNDLE_BYTES_MAX)?;
     let verdict = verify_bundle_json(&json, &policy, &inputs, &Ring);

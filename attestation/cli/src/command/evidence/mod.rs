@@ -76,7 +76,8 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 
 impl Common {
     fn policy(&self) -> Result<(Policy, UnixSeconds), Failure> {
-        Ok((input::read_policy(&self.policy)?, input::moment_or_now(self.at)?))
+        let at = input::moment_or_now(self.at)?;
+        Ok((input::read_policy(&self.policy, at)?, at))
     }
 
     fn judge(
@@ -88,7 +89,8 @@ impl Common {
     ) -> Result<ExitCode, Failure> {
         let root = self.trust_root.as_deref().map(input::read_certificate).transpose()?;
         let revocations = self.revocations.as_deref();
-        let revocations = revocations.map(|path| input::read_revocations(path, policy)).transpose()?;
+        let revocations =
+            revocations.map(|path| input::read_revocations(path, policy, self.at)).transpose()?;
         let inputs = EvidenceInputs {
             at,
             report_data: self.report_data.as_ref(),
