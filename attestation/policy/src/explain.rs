@@ -2,8 +2,12 @@
 
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::{
-    PlatformName, PolicyDocument, Purpose, ReferenceValue, Rule, SnpRules, TdxRules, TrailingBytes,
+    ModelReference, PlatformName, PolicyDocument, Purpose, ReferenceDigests, ReferenceValue, Rule, SnpRules,
+    TdxRules, TrailingBytes,
 };
+use vouchsafe_verifier::encoding::Hex;
+
+use crate::check::platforms;
 
 /// Sentences, in the order in which people ask.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -12,7 +16,23 @@ pub struct Explanation {
     pub demands: Vec<String>,
     /// What is left open: each ignored rule with its reason.
     pub leaves_open: Vec<String>,
+    /// What no policy can demand: words of `not_proved` that every verdict has, each with its sentence.
+    pub never_shown: Vec<String>,
 }
+
+/// What verdicts by any policy leave open, of raw evidence and, from the fourth on, of enclaves and their answers.
+const NEVER_SHOWN: [(&str, &str); 6] = [
+    ("physical_attacks", "that nobody with physical access attacked the machine"),
+    ("host_supplied_tables", "that tables and devices which the host supplies to the guest are harmless"),
+    ("sizes_and_timing", "that sizes and timing of the traffic reveal nothing"),
+    ("operator_uptime", "that the service keeps running, for everybody alike"),
+    ("model_quality", "that an answer is true, safe or useful"),
+    (
+        "newest_receipts",
+        "that a host which ended a boot did not lose its newest receipts: a monitor sees the hole",
+    ),
+];
+const OF_EVIDENCE: usize = 3;
 
 /// Explains a policy.
 pub fn explain(policy: &Policy) -> Explanation {
@@ -21,14 +41,14 @@ pub fn explain(policy: &Policy) -> Explanation {
     let mut say = |sentence: Option<String>| demands.extend(sentence);
     say(Some(purpose(document)));
     say(roots(document));
-    for platform in document.platform.accepted.required().into_iter().flatten() {
+    if !document.platform.accepted.is_required() {
+        say(Some("A machine of any platform is accepted that meets what is said of its platform.".into()));
+    }
+    for platform in platforms(document) {
         match platform {
             PlatformName::SevSnp => snp(&document.platform.snp).into_iter().for_each(|one| say(Some(one))),
             _ => tdx(&document.platform.tdx).into_iter().for_each(|one| say(Some(one))),
         }
-    }
-    if !document.platform.accepted.is_required() {
-        say(Some("A machine of any platform is accepted.".into()));
     }
     if document.platform.report_data.is_required() {
         say(Some("For raw evidence REPORT_DATA is given, and matches.".into()));
@@ -39,7 +59,9 @@ pub fn explain(policy: &Policy) -> Explanation {
     }
     let leaves_open =
         policy.ignored().into_iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
-    Explanation { demands, leaves_open }
+    let count = if document.purpose == Purpose::Evidence { OF_EVIDENCE } else { NEVER_SHOWN.len() };
+    let never_shown = NEVER_SHOWN.iter().take(count).map(|(code, text)| format!("{code}: {text}")).collect();
+    Explanation { demands, leaves_open, never_shown }
 }
 
 fn list<T: serde::Serialize>(values: &[T]) -> String {
@@ -194,6 +216,7 @@ fn measurements(document: &PolicyDocument) -> Option<String> {
     let values = document.measurements.required()?;
     let one = |value: &ReferenceValue| {
         let mut text = format!("{:?} ({})", value.name, value.digests.platform().as_str());
+        text.push_str(&format!(", {}", digests(&value.digests)));
         if let Some(from) = value.valid_from {
             text.push_str(&format!(" from {}", from.0));
         }
@@ -210,14 +233,38 @@ fn measurements(document: &PolicyDocument) -> Option<String> {
     Some(format!("The guest measures to one of: {names}."))
 }
 
+/// What is measured, register by register.
+fn digests(digests: &ReferenceDigests) -> String {
+    match digests {
+        ReferenceDigests::SevSnp { measurement } => format!("measurement {measurement}"),
+        ReferenceDigests::Tdx { mrtd, rtmr0, rtmr1, rtmr2, rtmr3 } => {
+            let names = ["MRTD", "RTMR0", "RTMR1", "RTMR2", "RTMR3"];
+            let register = |(name, rule): (&str, &Rule<Vec<Hex<48>>>)| match rule {
+                Rule::Require(values) => format!("{name} {}", list(values).replace(", ", " or ")),
+                Rule::Ignore(reason) => format!("{name} whatever it is ({})", reason.as_str()),
+            };
+            let registers = names.into_iter().zip([mrtd, rtmr0, rtmr1, rtmr2, rtmr3]);
+            registers.map(register).collect::<Vec<_>>().join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn model(model: &ModelReference) -> String {
+    let digest = |what, digest: Option<Hex<32>>| digest.map(|digest| format!("{what} {digest}"));
+    let digests = [digest("manifest", model.manifest), digest("weights", model.weights)];
+    format!("{:?}, {}", model.name, digests.into_iter().flatten().collect::<Vec<_>>().join(" and "))
+}
+
 fn enclave(document: &PolicyDocument) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(identities) = document.operator.identities.required() {
         said.push(format!("The operator is one of: {}.", list(identities)));
     }
     if let Some(models) = document.models.required() {
-        let names: Vec<_> = models.iter().map(|model| &model.name).collect();
-        said.push(format!("The model, by its digests, is one of: {}.", list(&names)));
+        let models: Vec<_> = models.iter().map(model).collect();
+        let models = if models.is_empty() { list::<String>(&[]) } else { models.join("; ") };
+        said.push(format!("The model is one of: {models}."));
     }
     if let Some(engines) = document.engine.identities.required() {
         said.push(format!("The engine is one of: {}.", list(engines)));

@@ -1,32 +1,46 @@
 //! Taking new releases with care: what narrows takes effect at once, what widens after a cool-down.
 //!
 //! Somebody who gets hold of enough signing keys can make everybody accept a machine of theirs. A cool-down
-//! gives those who watch time to notice. A revocation must not wait, and only ever narrows.
+//! gives those who watch time to notice. A revocation must not wait, and only ever narrows. So a release is
+//! taken apart: what it refuses that was accepted holds from now on, and each thing that it accepts and that was
+//! not waits from the moment on at which *that* was first seen. A later release that asks for the same does not
+//! begin anew; one that no longer asks for it ends the wait.
 //!
-//! The folder of a follower holds `policy.json`, the policy in force; `seen.json`, the highest serial that
-//! verified; and `pending.json`, a release that waits, with the moment at which it was first seen. For lists of
-//! revocations these are `revocations.json`, with its signatures, `revocations-seen.json` and
-//! `revocations-pending.json`. Each file appears whole or not at all.
+//! A follower's folder has two sets of files, of the policy and of the list of revocations:
+//!
+//! | | |
+//! | --- | --- |
+//! | `policy.json` | the policy in force: the release's document, or what it and the one before both accept |
+//! | `policy.json.expires` | when the newest release expires: nothing is to be judged by the policy after it |
+//! | `seen.json` | the highest serial that verified |
+//! | `waiting.json` | the newest release and what of it waits, since when |
+//! | `revocations.json` | the list in force: the newest one's own bytes, with what an older one revoked beside it |
+//! | `revocations-seen.json`, `revocations-waiting.json` | the same for lists |
+//!
+//! Each file appears whole or not at all.
 
-use std::fs;
-use std::io::{self, Write as _};
+mod folder;
+mod waits;
+
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use vouchsafe_bundle::Policy;
-use vouchsafe_bundle::policy::{Moment, POLICY_BYTES_MAX};
+use vouchsafe_bundle::policy::{POLICY_BYTES_MAX, PolicyDocument};
+use vouchsafe_receipt::revocation::{IN_FORCE_BYTES_MAX, Revocation, RevocationsInForce};
 use vouchsafe_receipt::{SignedRevocations, VerifiedRevocations};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
-use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Limits};
 
-use crate::diff::{Change, Direction, diff};
+use crate::diff::{Change, compare, diff};
 use crate::revocations;
-use crate::signed::{Error, Seen, SignedPolicy, Signers};
+use crate::signed::{Error, Seen, SignedPolicy, Signers, VerifiedRelease};
 
-const LIMITS: Limits = Limits { bytes_max: 4 * POLICY_BYTES_MAX, depth_max: 24 };
+use folder::Folder;
+use waits::Waits;
+
+/// What the name of a policy's file is followed by in the name of the file that says when it expires.
+const EXPIRES_SUFFIX: &str = ".expires";
 
 /// Why following failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,34 +68,55 @@ pub enum FollowError {
 pub enum Followed {
     /// It is the one in force.
     Current,
+    /// It is in force, and the first: there was nothing to compare it with. Of a list, what it revokes.
+    First(Vec<Change>),
     /// It is in force from now on.
     Applied(Vec<Change>),
-    /// It waits until this moment, since it accepts what was not accepted.
-    Pending(Vec<Change>, UnixSeconds),
+    /// What it narrows is in force from now on; the rest waits.
+    Pending {
+        /// What changed.
+        applied: Vec<Change>,
+        /// What did not yet.
+        waiting: Vec<Waiting>,
+    },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pending {
-    first_seen: Moment,
-    release: Hex<32>,
-    signed: Value,
+/// A change that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The change.
+    #[serde(flatten)]
+    pub change: Change,
+    /// From when on it may take effect.
+    #[serde(serialize_with = "rfc3339")]
+    pub until: UnixSeconds,
+}
+
+fn rfc3339<S: serde::Serializer>(at: &UnixSeconds, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+/// When something is looked at, and how long what widens waits.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    at: UnixSeconds,
+    cool_down_seconds: u64,
 }
 
 /// The files of what is followed.
 struct Names {
     current: &'static str,
     seen: &'static str,
-    pending: &'static str,
+    waiting: &'static str,
 }
 
-const POLICY: Names = Names { current: "policy.json", seen: "seen.json", pending: "pending.json" };
+const POLICY: Names = Names { current: "policy.json", seen: "seen.json", waiting: "waiting.json" };
 const REVOCATIONS: Names =
-    Names { current: "revocations.json", seen: "revocations-seen.json", pending: "revocations-pending.json" };
+    Names { current: "revocations.json", seen: "revocations-seen.json", waiting: "revocations-waiting.json" };
 
 /// A follower's folder.
 pub struct Follower {
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Follower {
@@ -90,15 +125,13 @@ impl Follower {
     /// # Errors
     /// [`FollowError::State`].
     pub fn new(folder: &Path) -> Result<Self, FollowError> {
-        let state = |error: io::Error| FollowError::State { path: folder.into(), why: error.to_string() };
-        fs::create_dir_all(folder).map_err(state)?;
-        Ok(Self { folder: folder.into() })
+        Ok(Self { folder: Folder::new(folder)? })
     }
 
-    /// Looks at a release for a moment: verifies it and takes it, or has it wait so many seconds.
+    /// Looks at a release for a moment: verifies it, takes what narrows, and has the rest wait so many seconds.
     ///
     /// # Errors
-    /// [`FollowError`]; then nothing changes.
+    /// [`FollowError`]; then nothing that is in force changes.
     pub fn take(
         &self,
         signed: &[u8],
@@ -106,35 +139,45 @@ impl Follower {
         at: UnixSeconds,
         cool_down_seconds: u64,
     ) -> Result<Followed, FollowError> {
+        let clock = Clock { at, cool_down_seconds };
         let envelope = SignedPolicy::parse(signed)?;
-        let seen: Option<Seen> = self.read(POLICY.seen)?;
+        let seen: Option<Seen> = self.folder.read(POLICY.seen)?;
         let verified = envelope.verify(trusted, at, seen.as_ref())?;
-        let current = self.current()?;
-        let changes = current.as_ref().map(|current| diff(current, verified.policy())).unwrap_or_default();
-        if current.as_ref() == Some(verified.policy()) {
-            self.remember(&POLICY, &verified.seen())?;
-            return Ok(Followed::Current);
+        let Some(current) = self.current()? else {
+            // The first policy is taken by whoever set up the keys, and there is none to compare it with.
+            self.put_policy(&verified.document(), &verified)?;
+            self.folder.forget(POLICY.waiting)?;
+            return Ok(Followed::First(Vec::new()));
+        };
+        let waits = Waits::read(&self.folder, POLICY.waiting)?;
+        let asked = diff(&current, verified.policy());
+        let asked = waits.asked(&asked, clock);
+        let (_, holds) = compare(&current, verified.policy(), &|change| asked.has_waited(change, clock));
+        if holds == *verified.policy().document() {
+            let is_known = seen == Some(verified.seen());
+            self.put_policy(&verified.document(), &verified)?;
+            self.folder.forget(POLICY.waiting)?;
+            let changes = diff(&current, verified.policy());
+            let is_current = is_known && changes.is_empty();
+            return Ok(if is_current { Followed::Current } else { Followed::Applied(changes) });
         }
-        let widens = changes.iter().any(|change| change.direction == Direction::Widens);
-        // The first policy is taken by whoever set up the keys, and there is none to compare it with.
-        if current.is_some() && widens {
-            let until = self.wait(&POLICY, signed, verified.seen(), at, cool_down_seconds)?;
-            if at < until {
-                self.remember(&POLICY, &verified.seen())?;
-                return Ok(Followed::Pending(changes, until));
-            }
+        let in_force = between(&current, verified.policy(), holds);
+        asked.write(&self.folder, POLICY.waiting, signed)?;
+        let applied = diff(&current, &in_force);
+        // What is in force already keeps its text, and with it its comments.
+        match applied.is_empty() {
+            true => self.remember_policy(&verified)?,
+            false => self.put_policy(&text_of(&in_force), &verified)?,
         }
-        self.write(POLICY.current, verified.document().as_bytes())?;
-        self.remember(&POLICY, &verified.seen())?;
-        self.forget(POLICY.pending)?;
-        Ok(Followed::Applied(changes))
+        let waiting = asked.waiting(diff(&in_force, verified.policy()), clock);
+        Ok(Followed::Pending { applied, waiting })
     }
 
     /// Looks at a signed list of revocations for a moment, by the same rules: what it revokes takes effect at
-    /// once, and what it revokes no more waits.
+    /// once, and what it revokes no more stays revoked while that waits.
     ///
     /// # Errors
-    /// [`FollowError`]; then nothing changes.
+    /// [`FollowError`]; then nothing that is in force changes.
     pub fn take_revocations(
         &self,
         signed: &[u8],
@@ -142,46 +185,69 @@ impl Follower {
         at: UnixSeconds,
         cool_down_seconds: u64,
     ) -> Result<Followed, FollowError> {
-        let verified = SignedRevocations::parse(signed)
-            .and_then(|envelope| envelope.verify(trusted, &Ring))
-            .map_err(Error::Revocations)?;
-        verified.list().check_dates(at).map_err(Error::Revocations)?;
-        if let Some(seen) = self.read::<Seen>(REVOCATIONS.seen)? {
+        let clock = Clock { at, cool_down_seconds };
+        let verified = verified_list(signed, trusted, at)?;
+        let list = &verified.list().revocations;
+        let seen: Option<Seen> = self.folder.read(REVOCATIONS.seen)?;
+        if let Some(seen) = &seen {
             seen.admits(&verified.seen()).map_err(Error::Revocations)?;
         }
-        let current = self.current_revocations(trusted)?;
-        if current.as_ref().is_some_and(|current| current.seen() == verified.seen()) {
-            return Ok(Followed::Current);
+        let Some(current) = self.current_revocations()? else {
+            self.put_list(signed, Vec::new(), &verified)?;
+            self.folder.forget(REVOCATIONS.waiting)?;
+            return Ok(Followed::First(revocations::diff(&[], list)));
+        };
+        // Whoever signed the one in force, and whoever may sign today: what it revokes stays revoked.
+        let before: Vec<&Revocation> = current.unverified_revocations().collect();
+        let before = revocations::effective(&before);
+        let changes = revocations::diff(before.iter().copied(), list);
+        let asked = Waits::read(&self.folder, REVOCATIONS.waiting)?.asked(&changes, clock);
+        let new: Vec<&Revocation> = list.iter().collect();
+        let waits = |one: &&&Revocation| {
+            revocations::withdrawn(one, &new).is_some_and(|change| !asked.has_waited(&change, clock))
+        };
+        let held: Vec<Revocation> = before.iter().filter(waits).map(|one| (*one).clone()).collect();
+        if held.is_empty() {
+            self.put_list(signed, held, &verified)?;
+            self.folder.forget(REVOCATIONS.waiting)?;
+            let is_current = seen == Some(verified.seen()) && changes.is_empty();
+            return Ok(if is_current { Followed::Current } else { Followed::Applied(changes) });
         }
-        let changes = current
-            .as_ref()
-            .map(|current| revocations::diff(current.list(), verified.list()))
-            .unwrap_or_default();
-        if changes.iter().any(|change| change.direction == Direction::Widens) {
-            let until = self.wait(&REVOCATIONS, signed, verified.seen(), at, cool_down_seconds)?;
-            if at < until {
-                self.remember(&REVOCATIONS, &verified.seen())?;
-                return Ok(Followed::Pending(changes, until));
-            }
-        }
-        self.write(REVOCATIONS.current, signed)?;
-        self.remember(&REVOCATIONS, &verified.seen())?;
-        self.forget(REVOCATIONS.pending)?;
-        Ok(Followed::Applied(changes))
+        asked.write(&self.folder, REVOCATIONS.waiting, signed)?;
+        let now: Vec<&Revocation> = list.iter().chain(&held).collect();
+        let applied = revocations::diff(before, now.iter().copied());
+        let waiting = asked.waiting(revocations::diff(now, list), clock);
+        self.put_list(signed, held, &verified)?;
+        Ok(Followed::Pending { applied, waiting })
     }
 
-    /// The list in force, if the keys of today signed it: with new keys the next is taken as the first.
-    fn current_revocations(&self, trusted: &Signers) -> Result<Option<VerifiedRevocations>, FollowError> {
-        let path = self.folder.join(REVOCATIONS.current);
-        let state = |why: String| FollowError::State { path: path.clone(), why };
-        match fs::read(&path) {
-            Ok(json) => {
-                let signed = SignedRevocations::parse(&json).map_err(|error| state(error.to_string()))?;
-                Ok(signed.verify(trusted, &Ring).ok())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(state(error.to_string())),
-        }
+    /// Looks again at the policy that waits, as it was when it was pulled: whoever can't be reached can't put off
+    /// what was seen in time. `None` where nothing waits.
+    ///
+    /// # Errors
+    /// As [`Follower::take`].
+    pub fn resume(
+        &self,
+        trusted: &Signers,
+        at: UnixSeconds,
+        cool_down_seconds: u64,
+    ) -> Result<Option<Followed>, FollowError> {
+        let waits = Waits::read(&self.folder, POLICY.waiting)?;
+        waits.signed().map(|signed| self.take(signed, trusted, at, cool_down_seconds)).transpose()
+    }
+
+    /// The same for the list of revocations.
+    ///
+    /// # Errors
+    /// As [`Follower::take_revocations`].
+    pub fn resume_revocations(
+        &self,
+        trusted: &Signers,
+        at: UnixSeconds,
+        cool_down_seconds: u64,
+    ) -> Result<Option<Followed>, FollowError> {
+        let waits = Waits::read(&self.folder, REVOCATIONS.waiting)?;
+        waits.signed().map(|signed| self.take_revocations(signed, trusted, at, cool_down_seconds)).transpose()
     }
 
     /// The policy in force.
@@ -189,80 +255,65 @@ impl Follower {
     /// # Errors
     /// [`FollowError::State`].
     pub fn current(&self) -> Result<Option<Policy>, FollowError> {
-        let path = self.folder.join(POLICY.current);
-        let state = |why: String| FollowError::State { path: path.clone(), why };
-        match fs::read(&path) {
-            Ok(json) => Policy::parse(&json).map(Some).map_err(|error| state(error.to_string())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(state(error.to_string())),
-        }
+        let Some(json) = self.folder.read_bytes(POLICY.current, POLICY_BYTES_MAX)? else { return Ok(None) };
+        Policy::parse(&json).map(Some).map_err(|error| self.folder.unusable(POLICY.current, &error))
     }
 
-    /// The moment until which a release waits: from when it was first seen, so that looking again does not
-    /// put it off, and another release begins anew.
-    fn wait(
+    /// The list in force, whoever signed it.
+    fn current_revocations(&self) -> Result<Option<RevocationsInForce>, FollowError> {
+        let name = REVOCATIONS.current;
+        let Some(json) = self.folder.read_bytes(name, IN_FORCE_BYTES_MAX)? else { return Ok(None) };
+        RevocationsInForce::parse(&json).map(Some).map_err(|error| self.folder.unusable(name, &error))
+    }
+
+    fn put_policy(&self, text: &str, verified: &VerifiedRelease) -> Result<(), FollowError> {
+        self.folder.write(POLICY.current, text.as_bytes())?;
+        self.remember_policy(verified)
+    }
+
+    fn remember_policy(&self, verified: &VerifiedRelease) -> Result<(), FollowError> {
+        let expires = format!("{}\n", verified.release().expires.0);
+        self.folder.write(&format!("{}{EXPIRES_SUFFIX}", POLICY.current), expires.as_bytes())?;
+        self.folder.write_json(POLICY.seen, &verified.seen())
+    }
+
+    fn put_list(
         &self,
-        names: &Names,
         signed: &[u8],
-        seen: Seen,
-        at: UnixSeconds,
-        cool_down_seconds: u64,
-    ) -> Result<UnixSeconds, FollowError> {
-        let pending: Option<Pending> = self.read(names.pending)?;
-        // A clock that was set back does not shorten the wait.
-        let known = pending.filter(|pending| pending.release == seen.release && pending.first_seen.0 <= at);
-        let first_seen = match known {
-            Some(pending) => pending.first_seen.0,
-            None => {
-                let signed = serde_json::from_slice(signed).unwrap_or_default();
-                let pending = Pending { first_seen: Moment(at), release: seen.release, signed };
-                self.write(names.pending, &serde_json::to_vec_pretty(&pending).unwrap_or_default())?;
-                at
-            }
-        };
-        Ok(UnixSeconds(first_seen.0.saturating_add(cool_down_seconds)))
-    }
-
-    fn remember(&self, names: &Names, seen: &Seen) -> Result<(), FollowError> {
-        self.write(names.seen, &serde_json::to_vec(seen).unwrap_or_default())
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FollowError> {
-        let path = self.folder.join(name);
-        let state = |why: String| FollowError::State { path: path.clone(), why };
-        match fs::read(&path) {
-            Ok(json) => strict_json::parse(&json, LIMITS).map(Some).map_err(|error| state(error.to_string())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(state(error.to_string())),
-        }
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FollowError> {
-        let path = self.folder.join(name);
-        write_whole(&path, bytes)
-            .map_err(|error| FollowError::State { path: path.clone(), why: error.to_string() })
-    }
-
-    fn forget(&self, name: &str) -> Result<(), FollowError> {
-        let path = self.folder.join(name);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(FollowError::State { path, why: error.to_string() }),
-        }
+        held: Vec<Revocation>,
+        verified: &VerifiedRevocations,
+    ) -> Result<(), FollowError> {
+        let in_force = RevocationsInForce::new(signed, held).map_err(Error::Revocations)?;
+        self.folder.write(REVOCATIONS.current, &in_force.to_bytes())?;
+        self.folder.write_json(REVOCATIONS.seen, &verified.seen())
     }
 }
 
-/// Writes a file that is there whole or not at all, and still is after a crash.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".part");
-    let mut file = fs::File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
+fn verified_list(
+    signed: &[u8],
+    trusted: &Signers,
+    at: UnixSeconds,
+) -> Result<VerifiedRevocations, FollowError> {
+    let envelope = SignedRevocations::parse(signed).map_err(Error::Revocations)?;
+    let verified = envelope.verify(trusted, &Ring).map_err(Error::Revocations)?;
+    verified.list().check_dates(at).map_err(Error::Revocations)?;
+    Ok(verified)
+}
+
+/// The policy between two: with what has waited long enough, else with nothing but what narrows, else, where
+/// even that contradicts itself, the old one.
+fn between(current: &Policy, next: &Policy, holds: PolicyDocument) -> Policy {
+    let (_, narrowed) = compare(current, next, &|_| false);
+    let usable =
+        |document| Policy::new(document).ok().filter(|policy| text_of(policy).len() <= POLICY_BYTES_MAX);
+    usable(holds).or_else(|| usable(narrowed)).unwrap_or_else(|| current.clone())
+}
+
+/// A policy's text, which can be read again: indented, or in one line where that would be too long.
+fn text_of(policy: &Policy) -> String {
+    let indented = policy.to_json();
+    match indented.len() <= POLICY_BYTES_MAX {
+        true => String::from_utf8_lossy(&indented).into_owned(),
+        false => serde_json::to_string(policy.document()).unwrap_or_default(),
     }
 }

@@ -1,11 +1,11 @@
 //! Lists of revocations as people write and compare them; what a verifier reads is `vouchsafe-receipt`'s.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vouchsafe_bundle::policy::Moment;
 use vouchsafe_receipt::revocation::{REVOCATIONS_BYTES_MAX, Revocation};
 use vouchsafe_receipt::{RevocationList, SignedRevocations};
-use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::{UnixSeconds, json_record};
 
 use crate::diff::{Change, Direction};
 use crate::signed::{Error, SigningKey};
@@ -14,14 +14,15 @@ const LIMITS: Limits = Limits { bytes_max: 4 * REVOCATIONS_BYTES_MAX, depth_max:
 const VERSION: u64 = 1;
 
 /// What people write: the revocations, without serial number and dates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Document {
     /// Version of this format: 1.
     pub version: u64,
     /// What is revoked.
     pub revocations: Vec<Revocation>,
 }
+
+json_record!(Document { version, revocations });
 
 impl Document {
     /// Nothing is revoked.
@@ -38,8 +39,7 @@ impl Document {
             let what = "document of revocations";
             Error::Revocations(vouchsafe_receipt::Error::PayloadMalformed { what, why })
         };
-        let document: Self =
-            strict_json::parse(json, LIMITS).map_err(|error| malformed(error.to_string()))?;
+        let document: Self = strict_json::read(json, LIMITS).map_err(|error| malformed(error.to_string()))?;
         if document.version != VERSION {
             return Err(malformed(format!("version {}, this program knows {VERSION}", document.version)));
         }
@@ -78,38 +78,59 @@ pub fn sign(list: &mut SignedRevocations, key: &SigningKey) -> Result<(), Error>
 }
 
 /// What is revoked that was not, and the reverse: what widens first.
-pub fn diff(old: &RevocationList, new: &RevocationList) -> Vec<Change> {
+pub fn diff<'a>(
+    old: impl IntoIterator<Item = &'a Revocation>,
+    new: impl IntoIterator<Item = &'a Revocation>,
+) -> Vec<Change> {
+    let (old, new): (Vec<_>, Vec<_>) = (old.into_iter().collect(), new.into_iter().collect());
     let mut changes = Vec::new();
-    let mut add = |direction, name: &str, text| {
-        changes.push(Change { direction, path: format!("revocations.{name}"), text });
-    };
-    let of = |list: &RevocationList, one: &Revocation| {
-        list.revocations.iter().find(|other| other.revokes == one.revokes).map(|other| other.at)
-    };
-    for one in &new.revocations {
+    for one in &new {
         let what = one.revokes.describe();
-        match of(old, one) {
-            None => add(
-                Direction::Narrows,
-                &one.name,
-                format!("{what} is revoked from {} on: {}", one.at.0, one.reason),
-            ),
-            Some(before) if one.at < before => {
-                add(
-                    Direction::Narrows,
-                    &one.name,
-                    format!("{what} is revoked earlier, from {} on", one.at.0),
-                );
+        match earliest(&old, one) {
+            None => {
+                let text = format!("{what} is revoked from {} on: {}", one.at.0, one.reason);
+                changes.push(Change::new(Direction::Narrows, path(one), text));
             }
-            Some(before) if before < one.at => {
-                add(Direction::Widens, &one.name, format!("{what} is revoked only from {} on", one.at.0));
+            Some(before) if one.at < before => {
+                let text = format!("{what} is revoked earlier, from {} on", one.at.0);
+                changes.push(Change::new(Direction::Narrows, path(one), text));
             }
             Some(_) => {}
         }
     }
-    for one in old.revocations.iter().filter(|one| of(new, one).is_none()) {
-        add(Direction::Widens, &one.name, format!("{} is no longer revoked", one.revokes.describe()));
-    }
+    changes.extend(effective(&old).into_iter().filter_map(|one| withdrawn(one, &new)));
     changes.sort_by(|a, b| (a.direction, &a.path, &a.text).cmp(&(b.direction, &b.path, &b.text)));
+    changes.dedup();
     changes
+}
+
+/// The entries that decide: of several about the same, the one that revokes it the earliest.
+pub fn effective<'a>(list: &[&'a Revocation]) -> Vec<&'a Revocation> {
+    let mut found: Vec<&Revocation> = Vec::new();
+    for one in list.iter().filter(|one| earliest(list, one) == Some(one.at)) {
+        if !found.iter().any(|known| known.revokes == one.revokes) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+/// That something is revoked no more, or only later; `None` where a list still revokes it as early.
+pub fn withdrawn(one: &Revocation, new: &[&Revocation]) -> Option<Change> {
+    let what = one.revokes.describe();
+    let text = match earliest(new, one) {
+        Some(at) if at <= one.at => return None,
+        Some(at) => format!("{what} is revoked only from {} on, before from {}", at.0, one.at.0),
+        None => format!("{what} is no longer revoked"),
+    };
+    Some(Change::new(Direction::Widens, path(one), text))
+}
+
+fn path(one: &Revocation) -> String {
+    format!("revocations.{}", one.name)
+}
+
+/// From when on a list revokes what an entry does.
+fn earliest(list: &[&Revocation], one: &Revocation) -> Option<Moment> {
+    list.iter().filter(|other| other.revokes == one.revokes).map(|other| other.at).min()
 }

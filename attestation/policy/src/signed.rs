@@ -7,17 +7,17 @@
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::{Moment, POLICY_BYTES_MAX};
 use vouchsafe_receipt::threshold::{KeySignature, SignedDocument};
 pub use vouchsafe_receipt::threshold::{Seen, Signers};
 use vouchsafe_receipt::{ReceiptKey, to_low_s};
-use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
+use vouchsafe_verifier::{UnixSeconds, json_record};
 
 /// The DSSE payload type of a policy release.
 pub const PAYLOAD_TYPE: &str = "application/vnd.vouchsafe.policy-release.v1+json";
@@ -95,8 +95,7 @@ impl Error {
 }
 
 /// What is signed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Release {
     /// Version of this format: 1.
     pub version: u64,
@@ -109,6 +108,8 @@ pub struct Release {
     /// The policy document, comments included.
     pub policy: Value,
 }
+
+json_record!(Release { version, serial, issued, expires, policy });
 
 impl Release {
     /// A release of a document that is a policy.
@@ -155,9 +156,11 @@ impl VerifiedRelease {
         self.seen
     }
 
-    /// The policy document's text, comments included.
+    /// The policy document's text, comments included: indented, or in one line, as it was parsed, where it would
+    /// be too long to be read again.
     pub fn document(&self) -> String {
-        serde_json::to_string_pretty(&self.release.policy).unwrap_or_default() + "\n"
+        let indented = serde_json::to_string_pretty(&self.release.policy).unwrap_or_default() + "\n";
+        if indented.len() <= POLICY_BYTES_MAX { indented } else { self.release.policy.to_string() }
     }
 }
 
@@ -205,25 +208,43 @@ impl SignedPolicy {
         seen: Option<&Seen>,
     ) -> Result<VerifiedRelease, Error> {
         let payload = self.0.open(trusted, &Ring).map_err(of_policy)?;
-        let malformed = |why: String| Error::Malformed(why);
-        let release: Release =
-            strict_json::parse(payload, LIMITS).map_err(|error| malformed(error.to_string()))?;
-        if release.version != VERSION {
-            return Err(malformed(format!("version {}, this program knows {VERSION}", release.version)));
-        }
-        if at >= release.expires.0 {
-            return Err(Error::Expired(release.expires.0));
-        }
-        if release.issued.0 > at {
-            return Err(Error::FromFuture(release.issued.0));
-        }
+        let (release, policy) = read_release(payload, at)?;
         let now = Seen { serial: release.serial, release: Hex(Ring.sha256(payload)) };
         if let Some(seen) = seen {
             seen.admits(&now).map_err(of_policy)?;
         }
-        let policy = Policy::parse(release.policy.to_string().as_bytes())?;
         Ok(VerifiedRelease { policy, release, seen: now })
     }
+
+    /// What is in it and would verify at a moment, whoever signed it: for whoever is about to.
+    ///
+    /// # Errors
+    /// As [`SignedPolicy::verify`], but for signatures and serials.
+    pub fn unverified(&self, at: UnixSeconds) -> Result<(Release, Policy), Error> {
+        read_release(self.0.unverified_payload(), at)
+    }
+
+    /// The ids of the keys that signed it so far, unchecked.
+    pub fn signers(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.0.signatures().iter().map(|one| &one.key_id)
+    }
+}
+
+fn read_release(payload: &[u8], at: UnixSeconds) -> Result<(Release, Policy), Error> {
+    let malformed = |why: String| Error::Malformed(why);
+    let release: Release =
+        strict_json::read(payload, LIMITS).map_err(|error| malformed(error.to_string()))?;
+    if release.version != VERSION {
+        return Err(malformed(format!("version {}, this program knows {VERSION}", release.version)));
+    }
+    if at >= release.expires.0 {
+        return Err(Error::Expired(release.expires.0));
+    }
+    if release.issued.0 > at {
+        return Err(Error::FromFuture(release.issued.0));
+    }
+    let policy = Policy::parse(release.policy.to_string().as_bytes())?;
+    Ok((release, policy))
 }
 
 /// The words that releases of policies have for what is wrong with any release.

@@ -50,17 +50,33 @@ pub fn fill(platform: Platform, installation: &Installation) -> Result<String, E
     let mut document: Value = serde_json::from_str(template).unwrap_or_default();
     let models = installation.models.iter().map(|(name, sha256)| json!({"name": name, "weights": sha256}));
     let logs = installation.log.iter().map(|key| json!({"key": key}));
+    let Installation { threshold, witnesses, .. } = installation;
     let filled = [
-        ("/measurements", Value::Array(installation.measurements.clone())),
-        ("/operator/identities", json!(installation.operators)),
-        ("/models", models.collect()),
-        ("/log/inclusion", logs.collect()),
-        ("/witnesses/quorum", json!({"keys": installation.witnesses, "threshold": installation.threshold})),
+        (
+            "/measurements",
+            Value::Array(installation.measurements.clone()),
+            "What `vouchsafe measure` said of the images that may answer.",
+        ),
+        (
+            "/operator/identities",
+            json!(installation.operators),
+            "The identity in the measured configuration of the machines.",
+        ),
+        ("/models", models.collect(), "The models that may answer, by the SHA-256 of their weights."),
+        ("/log/inclusion", logs.collect(), "The log that receipts must be in."),
     ];
-    for (path, value) in filled {
-        if let Some(rule) = document.pointer_mut(path) {
-            *rule = json!({"require": value});
-        }
+    for (path, value, comment) in filled {
+        let is_empty = value.as_array().is_none_or(Vec::is_empty);
+        let Some(rule) = document.pointer_mut(path) else { continue };
+        // What is left empty keeps the template's word on how to fill it in.
+        let comment = rule.get("$comment").cloned().filter(|_| is_empty).unwrap_or_else(|| json!(comment));
+        *rule = json!({"$comment": comment, "require": value});
+    }
+    if let Some(rule) = document.pointer_mut("/witnesses/quorum") {
+        *rule = json!({"require": {"keys": witnesses, "threshold": threshold}});
+    }
+    if let (Some(comment), false) = (document.pointer_mut("/witnesses/$comment"), witnesses.is_empty()) {
+        *comment = json!(format!("{threshold} of these witnesses must have cosigned."));
     }
     document["name"] = json!(installation.name);
     document["$comment"] =

@@ -1,6 +1,8 @@
 //! Policies, and platforms within them, that nothing can satisfy; and rules that nothing can touch.
 
-use vouchsafe_bundle::policy::{PlatformName, PolicyDocument, Purpose, Rule, Vendor};
+use std::collections::BTreeMap;
+
+use vouchsafe_bundle::policy::{PlatformName, PolicyDocument, Purpose, ReferenceDigests, Rule, Vendor};
 
 use super::{Findings, platforms};
 
@@ -28,13 +30,16 @@ fn is_empty<T>(rule: &Rule<Vec<T>>) -> bool {
     rule.required().is_some_and(Vec::is_empty)
 }
 
-/// Lists that every piece of evidence must match, and none can.
+/// Demands that every piece of evidence must satisfy, and none can.
 fn dead_everywhere(document: &PolicyDocument) -> Vec<&'static str> {
-    if document.purpose == Purpose::Evidence {
-        // Raw evidence names no model, operator or log.
-        return Vec::new();
-    }
-    let lists = [
+    let nobody_revokes = document
+        .revocations
+        .list
+        .required()
+        .is_some_and(|list| list.keys.is_empty() || list.age_seconds_max == 0);
+    let of_evidence = [("revocations.list", nobody_revokes)];
+    let is_zero = |rule: &Rule<u64>| rule.required() == Some(&0);
+    let of_enclaves = [
         ("operator.identities", is_empty(&document.operator.identities)),
         ("models", is_empty(&document.models)),
         ("engine.identities", is_empty(&document.engine.identities)),
@@ -43,9 +48,22 @@ fn dead_everywhere(document: &PolicyDocument) -> Vec<&'static str> {
             "witnesses.quorum",
             document.witnesses.quorum.required().is_some_and(|quorum| quorum.keys.is_empty()),
         ),
-        ("revocations.list", document.revocations.list.required().is_some_and(|list| list.keys.is_empty())),
+        ("freshness.epoch_seconds_max", is_zero(&document.freshness.epoch_seconds_max)),
+        ("settlement.bound", is_zero(&document.settlement.bound)),
     ];
-    lists.into_iter().filter(|(_, dead)| *dead).map(|(path, _)| path).collect()
+    // Raw evidence names no model, operator or log.
+    let of_enclaves = of_enclaves.into_iter().filter(|_| document.purpose != Purpose::Evidence);
+    of_evidence.into_iter().chain(of_enclaves).filter(|(_, dead)| *dead).map(|(path, _)| path).collect()
+}
+
+/// Whether a reference names registers that can be matched at all.
+fn is_possible(digests: &ReferenceDigests) -> bool {
+    match digests {
+        ReferenceDigests::Tdx { mrtd, rtmr0, rtmr1, rtmr2, rtmr3 } => {
+            ![mrtd, rtmr0, rtmr1, rtmr2, rtmr3].into_iter().any(is_empty)
+        }
+        _ => true,
+    }
 }
 
 /// The same for one platform.
@@ -57,13 +75,15 @@ fn dead_on(document: &PolicyDocument, platform: PlatformName) -> Vec<&'static st
     let has_root = document.trust.vendors.required().is_some_and(|vendors| vendors.contains(&vendor))
         || document.trust.simulated_roots.required().is_some_and(|roots| !roots.is_empty());
     let measured = document.measurements.required();
-    let is_measured =
-        measured.is_none_or(|values| values.iter().any(|value| value.digests.platform() == platform));
+    let is_measured = measured.is_none_or(|values| {
+        values.iter().any(|value| value.digests.platform() == platform && is_possible(&value.digests))
+    });
     let (snp, tdx) = (&document.platform.snp, &document.platform.tdx);
     let mut lists = vec![("trust.vendors", !has_root), ("measurements", !is_measured)];
     match platform {
         PlatformName::SevSnp => lists.extend([
             ("platform.snp.products", is_empty(&snp.products)),
+            ("platform.snp.minimum_tcb", snp.minimum_tcb.required().is_some_and(BTreeMap::is_empty)),
             ("platform.snp.signing_keys", is_empty(&snp.signing_keys)),
             ("platform.snp.id_key_digests", is_empty(&snp.id_key_digests)),
             ("platform.snp.author_key_digests", is_empty(&snp.author_key_digests)),

@@ -23,11 +23,21 @@ pub enum Severity {
 }
 
 /// Every finding by name, with its severity and what it means.
-pub const FINDINGS: [(&str, Severity, &str); 22] = [
+pub const FINDINGS: [(&str, Severity, &str); 36] = [
     (
         "accepts_nothing",
         Severity::Error,
         "no evidence can satisfy the policy: a list that must be matched is empty",
+    ),
+    (
+        "revocation_void",
+        Severity::Error,
+        "another reference measurement goes on accepting what one revokes, so that the revocation does nothing",
+    ),
+    (
+        "references_not_yet",
+        Severity::Error,
+        "no reference measurement is good at this moment, and the first that will be is of a time to come",
     ),
     ("references_past", Severity::Error, "every reference measurement has expired or is revoked"),
     ("platform_accepts_nothing", Severity::Warning, "one of the accepted platforms can satisfy nothing"),
@@ -41,7 +51,11 @@ pub const FINDINGS: [(&str, Severity, &str); 22] = [
     ),
     ("accepts_simulation", Severity::Warning, "simulated hardware is believed"),
     ("tcb_unbounded", Severity::Warning, "firmware of any age is accepted"),
-    ("grace_unlimited", Severity::Warning, "a TCB status other than UpToDate is accepted for ever"),
+    (
+        "grace_unlimited",
+        Severity::Warning,
+        "a TCB status other than UpToDate is accepted for ever, or for more than a year",
+    ),
     (
         "evaluation_unbounded",
         Severity::Warning,
@@ -52,6 +66,38 @@ pub const FINDINGS: [(&str, Severity, &str); 22] = [
         "kernel_unmeasured",
         Severity::Warning,
         "a TDX reference leaves the kernel, the command line or the initrd open",
+    ),
+    (
+        "firmware_unmeasured",
+        Severity::Warning,
+        "a TDX reference leaves the firmware or its configuration open: whatever loads the kernel is accepted",
+    ),
+    ("tcb_revoked", Severity::Warning, "a TCB level that Intel has revoked is accepted"),
+    (
+        "advisory_unknown",
+        Severity::Warning,
+        "an advisory is not written as Intel writes them, so that no TCB level ever names it",
+    ),
+    (
+        "sept_ve_ignored",
+        Severity::Warning,
+        "TDs are accepted in which a page that the host takes away goes unnoticed by a kernel that is not prepared",
+    ),
+    ("service_td_ignored", Severity::Warning, "TDs are accepted into which a service TD of the host can see"),
+    ("vmpl_open", Severity::Warning, "a report is accepted that less privileged code of the guest asked for"),
+    ("signing_keys_ignored", Severity::Warning, "keys of a cloud provider count as much as those of a chip"),
+    (
+        "alias_check_ignored",
+        Severity::Warning,
+        "machines are accepted that have not been checked for aliased memory, which a host can arrange",
+    ),
+    ("operator_ignored", Severity::Warning, "anybody may run the enclave, on any machine that they own"),
+    ("epoch_unbounded", Severity::Warning, "what an enclave said of itself may be of any age"),
+    ("bound_ignored", Severity::Warning, "receipts may promise to be in the log at any later time"),
+    (
+        "revocations_ignored",
+        Severity::Warning,
+        "no list of revocations need be at hand: what is revoked in a hurry is accepted by whoever lacks it",
     ),
     ("measurements_ignored", Severity::Warning, "any guest image is accepted"),
     ("models_ignored", Severity::Warning, "any model is accepted"),
@@ -64,7 +110,11 @@ pub const FINDINGS: [(&str, Severity, &str); 22] = [
     ),
     ("challenge_ignored", Severity::Warning, "live enclaves need not show that their evidence is fresh"),
     ("reference_expired", Severity::Warning, "a reference measurement has expired"),
-    ("reference_expires_soon", Severity::Warning, "a reference measurement expires within thirty days"),
+    (
+        "reference_expires_soon",
+        Severity::Warning,
+        "a reference measurement expires, or is revoked, within thirty days",
+    ),
     ("reference_twice", Severity::Warning, "two reference measurements have the same digests"),
 ];
 
@@ -110,7 +160,7 @@ pub fn check(policy: &Policy, at: UnixSeconds) -> Vec<Finding> {
 }
 
 /// The platforms that count: those accepted, or both where the policy does not say.
-fn platforms(document: &PolicyDocument) -> Vec<PlatformName> {
+pub(crate) fn platforms(document: &PolicyDocument) -> Vec<PlatformName> {
     match &document.platform.accepted {
         Rule::Require(accepted) => accepted.clone(),
         Rule::Ignore(_) => vec![PlatformName::SevSnp, PlatformName::Tdx],

@@ -32,8 +32,8 @@ pub(super) struct Arguments {
     /// What the guest must measure to: the output of `vouchsafe measure`; several times for several images
     #[arg(long, value_name = "FILE")]
     measured: Vec<PathBuf>,
-    /// A model that may answer: its weights file, which is digested; several times for several
-    #[arg(long, value_name = "FILE")]
+    /// A model that may answer: its weights file, which is digested, or the folder with it; several times for several
+    #[arg(long, value_name = "FILE|DIR")]
     model: Vec<PathBuf>,
     /// Who may run the enclave, as its measured configuration says
     #[arg(long, value_name = "NAME")]
@@ -120,7 +120,8 @@ fn read_measurements(path: &Path) -> Result<Vec<Value>, Failure> {
 /// A model's name, from its file's, and the SHA-256 of its weights.
 fn read_model(path: &Path) -> Result<(String, String), Failure> {
     let unreadable = |error| Failure::Unreadable { path: path.into(), error };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let weights = if path.is_dir() { weights_in(path)? } else { path.to_path_buf() };
+    let mut file = File::open(weights).map_err(unreadable)?;
     let (mut context, mut piece) = (Context::new(&SHA256), vec![0; 1 << 20]);
     loop {
         let count = file.read(&mut piece).map_err(unreadable)?;
@@ -133,4 +134,23 @@ fn read_model(path: &Path) -> Result<(String, String), Failure> {
     digest.copy_from_slice(context.finish().as_ref());
     let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((name, to_hex(&digest)))
+}
+
+/// The one weights file of a model's folder.
+fn weights_in(folder: &Path) -> Result<PathBuf, Failure> {
+    let unreadable = |error| Failure::Unreadable { path: folder.into(), error };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|kind| kind == "gguf" || kind == "safetensors") {
+            found.push(path);
+        }
+    }
+    match found.as_slice() {
+        [weights] => Ok(weights.clone()),
+        _ => {
+            let why = format!("{} weights files (*.gguf, *.safetensors) in it: name one", found.len());
+            Err(Failure::Input { path: folder.into(), why })
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod compare;
 mod corim;
 mod init;
 mod print;
+mod pull;
 mod revoke;
 mod revokers;
 mod sign;
@@ -85,7 +86,7 @@ enum Command {
     Keygen(sign::Keygen),
     Sign(sign::Sign),
     Verify(sign::Verify),
-    Pull(sign::Pull),
+    Pull(pull::Pull),
     Revokers(revokers::Revokers),
     Revoke(Box<revoke::Revoke>),
     Submit(submit::Submit),

@@ -23,9 +23,12 @@ use super::{Failure, parse_moment, read};
 /// --fmspc, or registers of one TDX image, says what is revoked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Revoke {
-    /// The document so far; default: none
-    #[arg(long, value_name = "FILE")]
+    /// The document so far: a list is whole, and what it leaves out is revoked no more
+    #[arg(long, value_name = "FILE", required_unless_present = "new", conflicts_with = "new")]
     list: Option<PathBuf>,
+    /// There is none so far
+    #[arg(long)]
+    new: bool,
     /// What people will call the matter
     #[arg(long)]
     name: String,

@@ -1,28 +1,26 @@
-//! `vouchsafe policy keygen`, `sign`, `verify` and `pull`.
+//! `vouchsafe policy keygen`, `sign` and `verify`.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
-use vouchsafe_policy::follow::{Followed, Follower};
+use vouchsafe_policy::diff::diff;
 use vouchsafe_policy::revocations::{self, Document};
 use vouchsafe_policy::signed::{
     Error, Release, SIGNED_BYTES_MAX, SignedPolicy, Signers, SigningKey, trusted,
 };
-use vouchsafe_receipt::{PayloadType, SignedRevocations};
+use vouchsafe_receipt::{PayloadType, RevocationList, SignedRevocations};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{to_base64, to_hex};
 
-use super::{Failure, Format, OBJECTION, moment_or_now, parse_moment, print, read};
+use super::{Failure, moment_or_now, parse_moment, print, read, read_policy};
 
 const KEY_BYTES_MAX: usize = 64 << 10;
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Make a key that signs policies
 #[derive(Debug, clap::Args)]
@@ -35,7 +33,8 @@ pub(super) struct Keygen {
 /// Sign a policy or a document of revocations as a release, or add a signature to one
 ///
 /// The result goes to standard output. Whoever signs a release that others signed gives it in the place of
-/// the document, and no --serial or --expires.
+/// the document, and no --serial or --expires. What is signed goes to standard error: its serial number, its dates
+/// and, with --against, what changes. What could never verify is not signed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
     /// The policy or document of revocations, or a signed one
@@ -52,11 +51,15 @@ pub(super) struct Sign {
     /// When it is made; default: now
     #[arg(long, value_name = "RFC3339", value_parser = parse_moment)]
     at: Option<UnixSeconds>,
+    /// What it is to follow: the policy in force, or the document of revocations so far. What changes against it
+    /// is said
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 }
 
 /// Whom to believe about policies and revocations.
 #[derive(Debug, clap::Args)]
-struct SignedBy {
+pub(super) struct SignedBy {
     /// A public key that may sign, PEM; several times for several
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
@@ -65,7 +68,7 @@ struct SignedBy {
     threshold: usize,
     /// Judge for this moment; default: now by this machine's clock
     #[arg(long, value_name = "RFC3339", value_parser = parse_moment)]
-    at: Option<UnixSeconds>,
+    pub(super) at: Option<UnixSeconds>,
 }
 
 /// Verify a signed policy or list of revocations and print what is in it
@@ -77,28 +80,6 @@ pub(super) struct Verify {
     signed: PathBuf,
     #[command(flatten)]
     signers: SignedBy,
-}
-
-/// Fetch a release, show what changes, and take it
-///
-/// What only narrows takes effect at once; what accepts more waits for the cool-down, from when it was first
-/// seen. The policy in force is STATE/policy.json, the list of revocations in force STATE/revocations.json. Exit
-/// status 0 when the release is in force, 10 when it is refused or waits, 30 when it can't be fetched.
-#[derive(Debug, clap::Args)]
-pub(super) struct Pull {
-    /// The signed policy or list of revocations: a file, or its address, http://…
-    from: String,
-    /// Folder with the policy in force and what was seen
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// How long a release waits that accepts what was not accepted, in hours
-    #[arg(long, value_name = "HOURS", default_value_t = 48)]
-    cool_down: u64,
-    #[command(flatten)]
-    signers: SignedBy,
-    /// How to print the changes
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
 }
 
 impl Keygen {
@@ -131,24 +112,41 @@ impl Sign {
     }
 
     fn policy(&self, json: &[u8], key: &SigningKey) -> Result<String, Failure> {
+        let at = moment_or_now(self.at)?;
         let mut signed = match (self.serial, self.expires) {
             (Some(serial), Some(expires)) => {
-                let release = Release::new(serial, moment_or_now(self.at)?, expires, json)?;
-                SignedPolicy::unsigned(&release)
+                SignedPolicy::unsigned(&Release::new(serial, at, expires, json)?)
             }
             _ => SignedPolicy::parse(json)?,
         };
+        let (release, policy) = signed.unverified(at)?;
+        let Release { serial, issued, expires, .. } = release;
+        let name = print::clean(&policy.document().name);
+        anstream::eprintln!("policy {name}: release {serial}, issued {}, good until {}", issued.0, expires.0);
+        signed.signers().for_each(|id| anstream::eprintln!("signed before: {}", to_hex(id)));
+        if let Some(old) = &self.against {
+            anstream::eprintln!("{}", print::change_lines(&diff(&read_policy(old)?, &policy)));
+        }
         signed.sign(key)?;
         Ok(signed.to_json())
     }
 
     fn revocations(&self, json: &[u8], key: &SigningKey) -> Result<String, Failure> {
+        let at = moment_or_now(self.at)?;
         let mut signed = match (self.serial, self.expires) {
-            (Some(serial), Some(expires)) => {
-                Document::parse(json)?.release(serial, moment_or_now(self.at)?, expires)?
-            }
+            (Some(serial), Some(expires)) => Document::parse(json)?.release(serial, at, expires)?,
             _ => SignedRevocations::parse(json).map_err(Error::Revocations)?,
         };
+        let list = signed.unverified_list();
+        list.check_dates(at).map_err(Error::Revocations)?;
+        let RevocationList { serial, issued, expires, .. } = list;
+        anstream::eprintln!("revocations: list {serial}, issued {}, good until {}", issued.0, expires.0);
+        let before = match &self.against {
+            Some(path) => Document::parse(&read(path, SIGNED_BYTES_MAX)?)?,
+            None => Document::empty(),
+        };
+        let changes = revocations::diff(&before.revocations, &list.revocations);
+        anstream::eprintln!("{}", print::change_lines(&changes));
         revocations::sign(&mut signed, key)?;
         Ok(signed.to_json())
     }
@@ -186,55 +184,8 @@ impl Verify {
     }
 }
 
-impl Pull {
-    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let trusted = self.signers.trusted()?;
-        let at = moment_or_now(self.signers.at)?;
-        let signed = self.fetch()?;
-        let cool_down = self.cool_down.saturating_mul(3600);
-        let follower = Follower::new(&self.state)?;
-        let (followed, name) = match is_of_revocations(&signed) {
-            true => (follower.take_revocations(&signed, &trusted, at, cool_down)?, "revocations.json"),
-            false => (follower.take(&signed, &trusted, at, cool_down)?, "policy.json"),
-        };
-        match followed {
-            Followed::Current => anstream::eprintln!("this release is in force"),
-            Followed::Applied(changes) => {
-                print::changes(&changes, self.format);
-                anstream::eprintln!("in force: {}", self.state.join(name).display());
-            }
-            Followed::Pending(changes, until) => {
-                print::changes(&changes, self.format);
-                anstream::eprintln!("it accepts more, so it waits until {until}");
-                return Ok(ExitCode::from(OBJECTION));
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// Its signatures are verified, so that a plain connection does.
-    fn fetch(&self) -> Result<Vec<u8>, Failure> {
-        if self.from.starts_with("https://") {
-            let why =
-                "https:// is not supported: a release is verified anyway, so that http:// or a file does";
-            return Err(Failure::Input { path: PathBuf::from(&self.from), why: why.into() });
-        }
-        if !self.from.starts_with("http://") {
-            return read(Path::new(&self.from), SIGNED_BYTES_MAX);
-        }
-        let failed =
-            |error: ureq::Error| Failure::Input { path: PathBuf::from(&self.from), why: error.to_string() };
-        let agent = ureq::Agent::new_with_config(
-            ureq::Agent::config_builder().timeout_global(Some(FETCH_TIMEOUT)).build(),
-        );
-        let mut answer = agent.get(&self.from).call().map_err(failed)?;
-        let limit = u64::try_from(SIGNED_BYTES_MAX).unwrap_or(u64::MAX);
-        answer.body_mut().with_config().limit(limit).read_to_vec().map_err(failed)
-    }
-}
-
 impl SignedBy {
-    fn trusted(&self) -> Result<Signers, Failure> {
+    pub(super) fn trusted(&self) -> Result<Signers, Failure> {
         let spkis: Result<Vec<_>, _> = self.key.iter().map(|path| read_spki(path)).collect();
         Ok(trusted(&spkis?, self.threshold)?)
     }

@@ -70,6 +70,65 @@ fn real_evidence_is_judged_as_recorded_and_a_wrong_expectation_is_told() {
 }
 
 #[test]
+fn cases_bring_revocations_report_data_and_the_moment_of_logging() {
+    use vouchsafe_policy::signed::SigningKey;
+    let own = tempfile::tempdir().unwrap();
+    let data = root().join("attestation/bundle/tests/data/v1-settled");
+    let key = SigningKey::generate().unwrap().0;
+    let bytes = std::fs::read(data.join("policy.json")).unwrap();
+    let text = vouchsafe_policy::template::with_revokers(&bytes, &[key.spki().to_vec()], 1, 1_000_000_000);
+    let policy = vouchsafe_bundle::Policy::parse(text.unwrap().as_bytes()).unwrap();
+    let list = |revocations: Value| {
+        use vouchsafe_policy::revocations::{Document, sign};
+        let document = json!({"version": 1, "revocations": revocations}).to_string();
+        let at = |text| vouchsafe_verifier::UnixSeconds::from_rfc3339(text).unwrap();
+        let mut list = Document::parse(document.as_bytes())
+            .unwrap()
+            .release(1, at("2026-01-01T00:00:00Z"), at("2036-01-01T00:00:00Z"))
+            .unwrap();
+        sign(&mut list, &key).unwrap();
+        list.to_json()
+    };
+    let genoa =
+        json!([{"name": "m", "revokes": {"product": "Genoa"}, "at": "2026-01-02T00:00:00Z", "reason": "r"}]);
+    for (name, revocations) in [("none.json", json!([])), ("genoa.json", genoa)] {
+        std::fs::write(own.path().join(name), list(revocations)).unwrap();
+    }
+    let case = |revocations: Option<&str>, expect: Value| {
+        json!({"at": "2026-01-03T00:00:00Z", "bundle": data.join("settled.json"), "revocations": revocations,
+            "expect": expect})
+    };
+    write(own.path(), "good", &case(Some("none.json"), json!({"verdict": "accepted"})));
+    let missing = json!({"verdict": "incomplete", "code": "revocations_missing"});
+    write(own.path(), "missing", &case(None, missing));
+    let revoked = json!({"verdict": "rejected", "code": "processor_revoked",
+        "as_logged": {"verdict": "accepted"}});
+    write(own.path(), "revoked", &case(Some("genoa.json"), revoked));
+    let outcomes = run(&policy, own.path()).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.is_as_expected()), "{outcomes:#?}");
+    // What is expected of the moment of logging counts.
+    let otherwise = json!({"verdict": "rejected", "code": "processor_revoked",
+        "as_logged": {"verdict": "rejected", "code": "processor_revoked"}});
+    write(own.path(), "revoked", &case(Some("genoa.json"), otherwise));
+    let outcomes = run(&policy, own.path()).unwrap();
+    let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_as_expected()).collect();
+    assert_eq!((wrong.len(), wrong[0].name.as_str()), (1, "revoked"));
+
+    let Some(snp) = vectors("snp") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let one = snp.join("genoa-v5-siena");
+    let report = json!({"report": one.join("report.bin"), "vek": one.join("vek.der")});
+    let mismatch = json!({"verdict": "rejected", "code": "report_data_mismatch"});
+    write(
+        folder.path(),
+        "data",
+        &json!({"at": "2026-02-20T00:00:00Z", "snp": report, "report_data": "ab".repeat(64), "expect": mismatch}),
+    );
+    let outcomes = run(&parse(&shipped("evidence-strict")), folder.path()).unwrap();
+    assert!(outcomes[0].is_as_expected(), "{outcomes:?}");
+}
+
+#[test]
 fn unusable_cases_are_told_from_wrong_ones() {
     let strict = parse(&shipped("evidence-strict"));
     let own = tempfile::tempdir().unwrap();

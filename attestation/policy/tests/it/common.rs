@@ -99,7 +99,6 @@ pub(crate) fn requiring_everything() -> Value {
         ("/freshness/epoch_seconds_max", json!(3600)),
         ("/freshness/receipt_age_seconds_max", json!(3600)),
         ("/settlement/bound", json!(60)),
-        ("/revocations/list", json!({"keys": [spki(1), spki(2)], "threshold": 2, "age_seconds_max": 86_400})),
     ] {
         *value.pointer_mut(pointer).unwrap() = json!({"require": demanded});
     }
@@ -122,6 +121,8 @@ fn fill(value: &mut Value, digests: Value) {
     value["log"]["inclusion"] = json!({"require": [{"key": vkey("localhost/log", 1)}]});
     let witnesses: Vec<_> = (1..=3).map(|n| vkey(&format!("localhost/witness-{n}"), 4)).collect();
     value["witnesses"]["quorum"] = json!({"require": {"keys": witnesses, "threshold": 2}});
+    let revokers = json!({"keys": [spki(1), spki(2)], "threshold": 2, "age_seconds_max": 259_200});
+    value["revocations"]["list"] = json!({"require": revokers});
 }
 
 /// Every place in a document that holds a rule, as a JSON pointer, with whether it is required.

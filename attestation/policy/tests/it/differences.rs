@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use vouchsafe_policy::diff::{Change, Direction, diff};
+use vouchsafe_policy::diff::{Change, Direction, compare, diff};
 use vouchsafe_policy::explain::explain;
 
 use crate::common::*;
@@ -159,4 +159,133 @@ proptest! {
         back.sort();
         prop_assert_eq!(directions(&a, &b), back);
     }
+}
+
+/// Documents that differ from each other in every way that the tests know of.
+fn varied() -> Vec<Value> {
+    let mut all = documents();
+    let tdx = sound_tdx();
+    let (a, b) = (json!("5a".repeat(48)), json!("5b".repeat(48)));
+    let register = |name: &str| format!("/measurements/require/0/digests/{name}");
+    all.push(with(&tdx, &register("mrtd"), json!({"require": [a, b]})));
+    all.push(with(&tdx, &register("mrtd"), json!({"require": [b, a]})));
+    all.push(with(&tdx, &register("rtmr0"), json!({"ignore": "one reason"})));
+    all.push(with(&tdx, &register("rtmr0"), json!({"ignore": "another reason"})));
+    all.push(with(&tdx, &register("rtmr3"), json!({"require": [a]})));
+    all.push(with(&tdx, &register("mrtd"), json!({"require": [b]})));
+    all.push(with(
+        &tdx,
+        "/platform/tdx/tcb_statuses",
+        json!({"require": [
+        {"status": "UpToDate"}, {"status": "SWHardeningNeeded", "grace_days": 7}]}),
+    ));
+    all.push(with(&tdx, "/platform/tdx/trailing_bytes", json!({"require": "zeros"})));
+    let snp = sound_snp();
+    let dated = |from: Option<&str>, until: Option<&str>, revoked: Option<&str>| {
+        let mut value = snp.clone();
+        let one = &mut value["measurements"]["require"][0];
+        from.into_iter().for_each(|at| one["valid_from"] = json!(at));
+        until.into_iter().for_each(|at| one["valid_until"] = json!(at));
+        revoked.into_iter().for_each(|at| one["revoked"] = json!({"at": at, "reason": "broken"}));
+        value
+    };
+    let [may, june, july] = ["2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z"];
+    all.extend([dated(Some(may), None, None), dated(None, Some(june), None), dated(None, None, Some(may))]);
+    all.extend([dated(Some(june), Some(july), None), dated(Some(may), Some(july), Some(june))]);
+    // The same digest twice, for two seasons.
+    let mut twice = dated(None, Some(june), None);
+    let mut later = dated(Some(july), None, None)["measurements"]["require"][0].clone();
+    later["name"] = json!("image 1, later");
+    twice["measurements"]["require"].as_array_mut().unwrap().push(later);
+    all.push(twice);
+    let weights = |byte: &str| json!({"name": "m", "weights": byte.repeat(32)});
+    let both = json!({"name": "m", "weights": "ab".repeat(32), "manifest": "cd".repeat(32)});
+    all.push(with(&snp, "/models/require", json!([both])));
+    all.push(with(&snp, "/models/require", json!([weights("ab"), weights("ac")])));
+    let witness = |n: u8| vkey(&format!("localhost/witness-{n}"), 4);
+    for (keys, threshold) in [(vec![1, 2, 3], 3), (vec![1, 2, 4], 2), (vec![1, 2, 3, 4], 3), (vec![1], 1)] {
+        let keys: Vec<_> = keys.into_iter().map(witness).collect();
+        let quorum = json!({"keys": keys, "threshold": threshold});
+        all.push(with(&snp, "/witnesses/quorum/require", quorum));
+    }
+    all.push(with(&snp, "/platform/snp/products/require", json!(["Turin"])));
+    all.push(with(&snp, "/platform/snp/minimum_tcb/require/Genoa/snp", json!(200)));
+    all.push(with(&snp, "/settlement/bound/require", json!(1)));
+    all.push(with(&snp, "/parameters/values", json!({"require": {"temperature": 0, "seed": 1}})));
+    all.push(with(&snp, "/parameters/values", json!({"require": {"top_p": 1}})));
+    all
+}
+
+/// The same with every list turned around.
+fn reordered(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().rev().map(reordered).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), reordered(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn what_narrows_can_be_taken_from_any_release_and_never_widens() {
+    let all = varied();
+    for old in &all {
+        assert_eq!(changes(old, old), [], "nothing changes against itself");
+        assert_eq!(changes(old, &reordered(old)), [], "the order of a list decides nothing");
+        for new in &all {
+            let (old, new) = (parse(old), parse(new));
+            let (found, between) = compare(&old, &new, &|_| false);
+            let widens =
+                |changes: &[Change]| changes.iter().any(|change| change.direction == Direction::Widens);
+            let between = vouchsafe_bundle::Policy::new(between).unwrap_or_else(|error| panic!("{error}"));
+            assert!(!widens(&diff(&old, &between)), "{:?}", diff(&old, &between));
+            // Nothing of what narrows is lost either: the new policy accepts all that is left.
+            let lost = diff(&between, &new);
+            let is_lost = |change: &Change| change.direction == Direction::Narrows;
+            assert!(
+                !lost.iter().any(is_lost) || old.document().purpose != new.document().purpose,
+                "{lost:?}"
+            );
+            if !widens(&found) {
+                assert_eq!(between, new, "what only narrows is taken whole");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_otherwise_accepts_the_same() {
+    use Direction::Narrows;
+    let tdx = sound_tdx();
+    let register = |name: &str| format!("/measurements/require/0/digests/{name}");
+    let (a, b) = (json!("5a".repeat(48)), json!("5b".repeat(48)));
+    let two = with(&tdx, &register("mrtd"), json!({"require": [a, b]}));
+    // An alternative less, and a register more, only narrow.
+    assert_eq!(directions(&two, &tdx), [(Narrows, "measurements".to_owned())]);
+    let more = with(&tdx, &register("rtmr3"), json!({"require": [a]}));
+    assert_eq!(directions(&tdx, &more), [(Narrows, "measurements".to_owned())]);
+    // Revoking an image and mending a reason's spelling is a revocation.
+    let mut revoked = with(&tdx, &register("rtmr3"), json!({"ignore": "nothing extends it."}));
+    revoked["measurements"]["require"][0]["revoked"] =
+        json!({"at": "2026-01-01T00:00:00Z", "reason": "broken"});
+    assert_eq!(directions(&tdx, &revoked), [(Narrows, "measurements".to_owned())]);
+    // Two references with one alternative each, or one with both.
+    let mut split = two.clone();
+    let mut second = tdx["measurements"]["require"][0].clone();
+    second["name"] = json!("image 1, the other order");
+    second["digests"]["mrtd"] = json!({"require": [b]});
+    split["measurements"]["require"] = json!([tdx["measurements"]["require"][0], second]);
+    assert_eq!(changes(&two, &split), []);
+    assert_eq!(changes(&split, &two), []);
+    // A model that must have a manifest as well.
+    let snp = sound_snp();
+    let mut stricter = snp.clone();
+    stricter["models"]["require"][0]["manifest"] = json!("cd".repeat(32));
+    assert_eq!(directions(&snp, &stricter), [(Narrows, "models".to_owned())]);
+    // A witness more of which one more must have signed.
+    let mut quorum = snp.clone();
+    let keys: Vec<_> = (1..=4).map(|n| vkey(&format!("localhost/witness-{n}"), 4)).collect();
+    quorum["witnesses"]["quorum"]["require"] = json!({"keys": keys, "threshold": 3});
+    assert_eq!(directions(&snp, &quorum), [(Narrows, "witnesses.quorum".to_owned())]);
 }

@@ -52,7 +52,66 @@ fn provoked() -> Vec<(&'static str, Value, &'static str)> {
         with(&shipped("simulated"), "/trust/simulated_roots", json!({"require": ["ab".repeat(32)]}));
     let mut debug = shipped("evidence-strict");
     debug["platform"]["snp"]["debug"] = waived.clone();
+    let register =
+        |name: &str, rule: Value| with(&tdx, &format!("/measurements/require/0/digests/{name}"), rule);
+    let [open_firmware, no_firmware] = [waived.clone(), none.clone()].map(|rule| register("mrtd", rule));
+    // The broken image, and another that shares its registers and is not revoked.
+    let mut void = tdx.clone();
+    void["measurements"]["require"][0]["revoked"] = json!({"at": "2026-01-01T00:00:00Z", "reason": "broken"});
+    let mut wider = tdx["measurements"]["require"][0].clone();
+    wider["name"] = json!("image 1, and another kernel");
+    wider["digests"]["rtmr1"] = json!({"require": ["5a".repeat(48), "5b".repeat(48)]});
+    void["measurements"]["require"].as_array_mut().unwrap().push(wider);
+    let statuses = |rule: Value| with(&tdx, "/platform/tdx/tcb_statuses", json!({"require": [rule]}));
+    let zero = json!({"bootloader": 0, "tee": 0, "snp": 0, "microcode": 0});
+    let mut no_floor = with(&snp, "/platform/snp/products", waived.clone());
+    no_floor["platform"]["snp"]["minimum_tcb"] = json!({"require": {}});
+    let mut no_revokers = shipped("evidence-strict");
+    no_revokers["revocations"]["list"] =
+        json!({"require": {"keys": [], "threshold": 1, "age_seconds_max": 86_400}});
+    let rule = |document: &Value, pointer: &str| with(document, pointer, waived.clone());
     vec![
+        ("accepts_nothing", no_floor, "platform.snp.minimum_tcb"),
+        ("accepts_nothing", no_firmware, "measurements"),
+        ("accepts_nothing", no_revokers, "revocations.list"),
+        (
+            "accepts_nothing",
+            with(&snp, "/revocations/list/require/age_seconds_max", json!(0)),
+            "revocations.list",
+        ),
+        ("references_not_yet", reference("valid_from", json!("2099-01-01T00:00:00Z")), "measurements"),
+        (
+            "reference_expires_soon",
+            reference("revoked", json!({"at": "2026-11-22T00:00:00Z", "reason": "broken"})),
+            "measurements.0",
+        ),
+        ("revocation_void", void, "measurements.0"),
+        ("firmware_unmeasured", open_firmware, "measurements.0"),
+        ("tcb_revoked", statuses(json!({"status": "Revoked"})), "platform.tdx.tcb_statuses"),
+        (
+            "grace_unlimited",
+            statuses(json!({"status": "OutOfDate", "grace_days": u32::MAX})),
+            "platform.tdx.tcb_statuses",
+        ),
+        (
+            "advisory_unknown",
+            with(&tdx, "/platform/tdx/advisories_denied", json!({"require": ["SA-00960"]})),
+            "platform.tdx.advisories_denied",
+        ),
+        ("sept_ve_ignored", rule(&tdx, "/platform/tdx/sept_ve_disable"), "platform.tdx.sept_ve_disable"),
+        ("service_td_ignored", rule(&tdx, "/platform/tdx/no_service_td"), "platform.tdx.no_service_td"),
+        ("vmpl_open", rule(&snp, "/platform/snp/vmpl_max"), "platform.snp.vmpl_max"),
+        ("signing_keys_ignored", rule(&snp, "/platform/snp/signing_keys"), "platform.snp.signing_keys"),
+        ("alias_check_ignored", rule(&snp, "/platform/snp/alias_check"), "platform.snp.alias_check"),
+        (
+            "tcb_unbounded",
+            with(&snp, "/platform/snp/minimum_tcb/require/Genoa", zero),
+            "platform.snp.minimum_tcb",
+        ),
+        ("operator_ignored", rule(&snp, "/operator/identities"), "operator.identities"),
+        ("epoch_unbounded", rule(&snp, "/freshness/epoch_seconds_max"), "freshness.epoch_seconds_max"),
+        ("bound_ignored", rule(&snp, "/settlement/bound"), "settlement.bound"),
+        ("revocations_ignored", rule(&snp, "/revocations/list"), "revocations.list"),
         ("accepts_nothing", with(&snp, "/models", none.clone()), "models"),
         ("accepts_nothing", with(&snp, "/measurements", none.clone()), "measurements"),
         ("accepts_nothing", with(&snp, "/trust/vendors", none.clone()), "trust.vendors"),
@@ -139,6 +198,48 @@ fn sound_policies_have_no_findings_and_each_fault_has_its_own() {
     }
     let all: BTreeSet<_> = FINDINGS.iter().map(|(name, _, _)| *name).collect();
     assert_eq!(covered, all);
+}
+
+/// Lists of which nothing need be named: nothing is accepted beside, or denied, or demanded.
+const MAY_BE_EMPTY: [&str; 4] = [
+    "/trust/simulated_roots",
+    "/platform/tdx/advisories_denied",
+    "/platform/tdx/advisories_tolerated",
+    "/parameters/values",
+];
+
+/// Whatever rule the schema will have: where nothing is named that could match, nothing is accepted, and that is said.
+#[test]
+fn an_empty_list_anywhere_accepts_nothing_and_is_said() {
+    let document = requiring_everything();
+    let mut emptied = 0;
+    for (pointer, _) in rules(&document) {
+        let value = &document.pointer(&pointer).unwrap()["require"];
+        let empty = match value {
+            Value::Array(_) => json!([]),
+            Value::Object(fields) if fields.contains_key("keys") => {
+                let mut none = value.clone();
+                none["keys"] = json!([]);
+                none
+            }
+            Value::Object(_) => json!({}),
+            _ => continue,
+        };
+        // A product that is accepted has a floor: without one there is no policy.
+        let mut changed = document.clone();
+        if pointer == "/platform/snp/minimum_tcb" {
+            changed["platform"]["snp"]["products"] = json!({"ignore": "for a test"});
+        }
+        let changed = with(&changed, &pointer, json!({"require": empty}));
+        let found = names(&changed);
+        let path = pointer.trim_start_matches('/').replace('/', ".");
+        let is_said = found.iter().any(|(name, place)| {
+            ["accepts_nothing", "platform_accepts_nothing"].contains(name) && *place == path
+        });
+        assert_eq!(is_said, !MAY_BE_EMPTY.contains(&pointer.as_str()), "{pointer}: {found:?}");
+        emptied += 1;
+    }
+    assert!(emptied > 20, "{emptied}");
 }
 
 #[test]

@@ -130,6 +130,20 @@ pub(crate) fn log() -> Value {
     golden["log"]["inclusion"]["require"][0].clone()
 }
 
+/// The policy that accepts the answer that settled.
+pub(crate) fn policy() -> Value {
+    serde_json::from_slice(&golden_file("v1-settled/policy.json")).unwrap()
+}
+
+/// The model that gave it, by both of its digests.
+pub(crate) fn model() -> Value {
+    use vouchsafe_receipt::BootStatement;
+    let bundle = vouchsafe_bundle::Bundle::parse(&golden_file("v1-settled/settled.json")).unwrap();
+    let boot = BootStatement::parse(&bundle.parts().boot.statement.0, &Ring).unwrap();
+    let model = &boot.models[0];
+    json!({"manifest": to_hex(&model.digest(&Ring)), "weights": to_hex(&model.files[0].sha256.0)})
+}
+
 fn golden_file(name: &str) -> Vec<u8> {
     std::fs::read(root().join("attestation/bundle/tests/data").join(name)).unwrap()
 }

@@ -55,16 +55,46 @@ fn a_policy_is_written_checked_and_compared() {
     assert_eq!(value["witnesses"]["quorum"]["require"]["threshold"], 2);
     let sha256_of_weights = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
     assert_eq!(value["models"]["require"][0]["weights"], sha256_of_weights);
+    assert_eq!(value["witnesses"]["$comment"], "2 of these witnesses must have cosigned.");
+    for commented in ["/measurements", "/models", "/operator/identities", "/log/inclusion"] {
+        assert!(value.pointer(commented).unwrap()["$comment"].is_string(), "{commented}: {text}");
+    }
+    // A model's folder is as good as the file in it, if there is one.
+    let folder = own.path().join("model");
+    std::fs::create_dir(&folder).unwrap();
+    let of_folder = |name: &str| {
+        std::fs::write(folder.join(name), b"weights").unwrap();
+        run(&["init", "--platform", "tdx", "--name", "mine", "--model", folder.to_str().unwrap()])
+    };
+    assert!(of_folder("tiny.gguf").out.contains(sha256_of_weights));
+    assert_eq!(of_folder("other.gguf").code, 30, "which of two nobody knows");
     let place =
         |name: &str| text.find(&format!("\n  \"{name}\"")).unwrap_or_else(|| panic!("{name}: {text}"));
     assert!(place("version") < place("trust") && place("trust") < place("measurements"));
 
     let checked = run(&["check", out, "--format", "json"]);
     assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
-    assert_eq!(run(&["check", out, "--strict"]).code, 0, "the strict template leaves nothing to object to");
+    let objected = run(&["check", out, "--strict"]);
+    assert_eq!(objected.out.matches("warning").count(), 1, "{}", objected.out);
+    assert!(objected.out.contains("revocations_ignored"), "it lacks who may revoke: {}", objected.out);
+    let key = run(&["keygen", "--out", own.path().join("a.key").to_str().unwrap()]);
+    let key = file(own.path(), "a.pub", key.out);
+    let revocable = run(&["revokers", out, "--key", &key, "--threshold", "1"]);
+    let revocable = file(own.path(), "revocable.json", revocable.out);
+    assert_eq!(run(&["check", &revocable, "--strict"]).code, 0, "the strict template leaves nothing else");
     let explained = run(&["explain", out]);
     assert_eq!(explained.code, 0);
     assert!(explained.out.contains("\"image 1\" (sev-snp)") && explained.out.contains("What is left open"));
+    assert!(explained.out.contains(&"5a".repeat(48)) && explained.out.contains(sha256_of_weights));
+    let anywhere = with(&value, "/platform/accepted", json!({"ignore": "for a test"}));
+    let anywhere = with(&anywhere, "/purpose", json!("simulation"));
+    let anywhere = run(&["explain", &file(own.path(), "anywhere.json", anywhere.to_string())]);
+    assert!(anywhere.out.contains("SEV-SNP: firmware of Genoa"), "what is demanded is: {}", anywhere.out);
+    let mut parameter = value.clone();
+    parameter["parameters"]["values"] = json!({"require": {"ignore": "greedy"}});
+    let parameter = run(&["explain", &file(own.path(), "parameter.json", parameter.to_string())]);
+    assert!(parameter.out.contains("The parameter ignore was \"greedy\""), "{}", parameter.out);
+    assert!(!parameter.out.contains("parameters.values.require"), "{}", parameter.out);
 
     assert_eq!(run(&["diff", out, out]).out.trim(), "the same evidence is accepted");
     let loosened = with(&value, "/platform/snp/crl", json!({"ignore": "for a test"}));
@@ -114,17 +144,65 @@ fn a_release_is_signed_by_two_served_and_followed() {
     let (_, wider) = release("2", &loose);
     let waits = pull(&file(own.path(), "wider.json", wider));
     assert_eq!(waits.code, 10);
-    assert!(waits.out.contains("platform.snp.crl") && waits.err.contains("waits until"), "{}", waits.err);
+    assert!(waits.err.contains("platform.snp.crl") && waits.err.contains("waits until"), "{}", waits.err);
     assert_eq!(
         run(&["check", &format!("{state}/policy.json"), "--strict"]).code,
         0,
         "the strict one is in force"
     );
+    // What a server answers is what was asked for, or refused.
+    let mistaken =
+        run(&[["pull", &both_file, "--revocations", "--state", &state].as_slice(), &signers].concat());
+    assert_eq!(mistaken.code, 10);
+    assert!(mistaken.err.contains("payload_type_wrong"), "{}", mistaken.err);
+    let nothing = run(&[["pull", "--state", &state].as_slice(), &signers].concat());
+    assert_eq!(nothing.code, 10, "what waits is looked at again without anybody's help: {}", nothing.err);
     let rollback = pull(&both_file);
     assert_eq!(rollback.code, 10);
     assert!(rollback.err.contains("signed_policy_rollback"), "{}", rollback.err);
     assert_eq!(pull("http://127.0.0.1:1/none").code, 30);
     assert_eq!(pull("https://127.0.0.1:1/none").code, 30);
+}
+
+#[test]
+fn who_signs_sees_what_and_signs_nothing_that_never_verifies() {
+    let own = tempfile::tempdir().unwrap();
+    let key = own.path().join("a.key");
+    let key = key.to_str().unwrap();
+    assert_eq!(run(&["keygen", "--out", key]).code, 0);
+    let (strict, loose) = (sound_snp(), with(&sound_snp(), "/platform/snp/crl", json!({"ignore": "x"})));
+    let old = file(own.path(), "old.json", strict.to_string());
+    let new = file(own.path(), "new.json", loose.to_string());
+    let expires = "2036-01-01T00:00:00Z";
+    let signed = run(&["sign", &new, "--key", key, "--serial", "7", "--expires", expires, "--against", &old]);
+    assert_eq!(signed.code, 0, "{}", signed.err);
+    for said in ["release 7", expires, "+ platform.snp.crl"] {
+        assert!(signed.err.contains(said), "{said}: {}", signed.err);
+    }
+    // Whoever signs next sees the same, and who did before.
+    let half = file(own.path(), "half.json", &signed.out);
+    let again = run(&["sign", &half, "--key", key, "--against", &old]);
+    assert!(
+        again.err.contains("signed before: ") && again.err.contains("+ platform.snp.crl"),
+        "{}",
+        again.err
+    );
+    // An envelope of a release's type around something else.
+    let mut envelope: Value = serde_json::from_str(&signed.out).unwrap();
+    envelope["payload"] = json!(vouchsafe_verifier::encoding::to_base64(b"this is no release"));
+    let garbage = run(&["sign", &file(own.path(), "garbage.json", envelope.to_string()), "--key", key]);
+    assert_eq!((garbage.code, garbage.out.as_str()), (10, ""));
+    assert!(garbage.err.contains("signed_policy_malformed"), "{}", garbage.err);
+    let late = run(&["sign", &half, "--key", key, "--at", "2037-01-01T00:00:00Z"]);
+    assert_eq!((late.code, late.out.as_str()), (10, ""));
+    assert!(late.err.contains("signed_policy_expired"), "{}", late.err);
+    // What a name or a reason holds does not reach the terminal.
+    let named = r#"{"version": 1, "revocations": [{"name": "\u001b[2J\nevil", "revokes": {"product": "Genoa"},
+        "at": "2026-01-01T00:00:00Z", "reason": "\u001b]0;x"}]}"#;
+    let named = file(own.path(), "named.json", named);
+    let named = run(&["sign", &named, "--key", key, "--serial", "1", "--expires", expires]);
+    assert_eq!(named.code, 0, "{}", named.err);
+    assert!(!named.err.contains('\u{1b}') && named.err.contains("Genoa"), "{:?}", named.err);
 }
 
 /// Serves one text once, and gives its address.

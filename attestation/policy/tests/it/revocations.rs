@@ -5,8 +5,9 @@ use vouchsafe_policy::diff::Direction;
 use vouchsafe_policy::follow::{FollowError, Followed, Follower};
 use vouchsafe_policy::revocations::{Document, sign};
 use vouchsafe_policy::signed::{Signers, SigningKey, trusted};
-use vouchsafe_receipt::SignedRevocations;
+use vouchsafe_receipt::revocation::RevocationsInForce;
 use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_verifier::crypto::Ring;
 
 use crate::program::{Run, file, run};
 
@@ -51,43 +52,78 @@ fn what_is_revoked_takes_effect_at_once_and_what_is_not_any_more_waits() {
     let take = |text: &str, at| follower.take_revocations(text.as_bytes(), &signers, at, 48 * HOUR);
     let in_force = || {
         let json = std::fs::read(own.path().join("revocations.json")).unwrap();
-        SignedRevocations::parse(&json).unwrap().unverified_list().serial
+        let list = RevocationsInForce::parse(&json).unwrap().verify(&signers, &Ring).unwrap();
+        let names = list.list().revocations.iter().map(|one| format!("{}@{}", one.name, one.at.0));
+        (list.list().serial, names.collect::<Vec<_>>())
     };
     let (early, late) = ("2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z");
     let first = list(1, &[], &keys);
-    assert_eq!(take(&first, NOW).unwrap(), Followed::Applied(Vec::new()));
+    assert_eq!(take(&first, NOW).unwrap(), Followed::First(Vec::new()));
     assert_eq!(take(&first, NOW).unwrap(), Followed::Current);
     // The same content, renewed, replaces what ages.
     assert_eq!(take(&list(2, &[], &keys), NOW).unwrap(), Followed::Applied(Vec::new()));
-    assert_eq!(in_force(), 2);
+    assert_eq!(in_force().0, 2);
     for (serial, revocations) in [(3, vec![boot(1, late)]), (4, vec![boot(1, early), boot(2, late)])] {
         let Followed::Applied(changes) = take(&list(serial, &revocations, &keys), NOW).unwrap() else {
             panic!("{serial} waits")
         };
         assert!(changes.iter().all(|change| change.direction == Direction::Narrows), "{changes:?}");
-        assert_eq!((changes.len() as u64, in_force()), (serial - 2, serial));
+        assert_eq!((changes.len() as u64, in_force().0), (serial - 2, serial));
     }
-    for (serial, revocations) in [(5, vec![boot(1, late), boot(2, late)]), (6, vec![boot(1, early)])] {
-        let text = list(serial, &revocations, &keys);
-        let Followed::Pending(changes, until) = take(&text, NOW).unwrap() else { panic!("{serial} taken") };
-        assert_eq!((changes[0].direction, until), (Direction::Widens, later(48 * HOUR)));
-        assert_eq!(in_force(), 4);
-    }
-    let text = list(6, &[boot(1, early)], &keys);
-    assert!(matches!(take(&text, later(48 * HOUR - 1)).unwrap(), Followed::Pending(..)));
-    assert!(matches!(take(&text, later(48 * HOUR)).unwrap(), Followed::Applied(_)));
-    assert_eq!(in_force(), 6);
+    // What revokes something more and leaves something out does the one at once and the other later.
+    let both = list(5, &[boot(1, late), boot(3, early)], &keys);
+    let Followed::Pending { applied, waiting } = take(&both, NOW).unwrap() else { panic!("taken whole") };
+    assert!(applied.iter().all(|change| change.direction == Direction::Narrows), "{applied:?}");
+    assert_eq!((applied.len(), waiting.len()), (1, 2), "{applied:?} {waiting:?}");
+    assert!(waiting.iter().all(|one| one.until == later(48 * HOUR)), "{waiting:?}");
+    let held = |at: &str, which: u8| format!("boot {which}@{at}");
+    assert_eq!(
+        in_force(),
+        (5, vec![held(late, 1), held(early, 3), held(early, 1), held(late, 2)]),
+        "the new list, and of the old one what it takes back"
+    );
+    // Renewed every day, it neither grows old nor begins to wait anew, and what is asked for later waits by itself.
+    let day = |serial, days: u64, revocations: &[Value]| {
+        take(&list(serial, revocations, &keys), later(24 * days * HOUR)).unwrap()
+    };
+    let Followed::Pending { applied, waiting } = day(6, 1, &[boot(1, late)]) else { panic!("taken whole") };
+    assert_eq!((applied.len(), waiting.len(), in_force().0), (0, 3, 6));
+    let Followed::Pending { waiting, .. } = day(7, 2, &[boot(1, late)]) else { panic!("taken whole") };
+    assert_eq!((waiting.len(), waiting[0].until), (1, later(72 * HOUR)));
+    assert_eq!(in_force(), (7, vec![held(late, 1), held(early, 3)]));
+    // Whoever serves nothing any more does not hold it up.
+    let resumed = |at| follower.resume_revocations(&signers, at, 48 * HOUR).unwrap();
+    assert!(matches!(resumed(later(72 * HOUR)), Some(Followed::Applied(_))));
+    assert_eq!((in_force(), resumed(later(72 * HOUR))), ((7, vec![held(late, 1)]), None));
 
     assert_eq!(code(take(&first, later(1))), "release_rollback");
-    assert_eq!(code(take(&list(6, &[], &keys), later(1))), "release_fork");
-    assert_eq!(code(take(&list(7, &[], &one_key().0), later(1))), "signers_too_few");
-    assert_eq!(code(take(&list(7, &[], &keys), later(1000 * HOUR))), "release_expired");
-    assert_eq!(code(take(&list(7, &[], &keys), UnixSeconds(NOW.0 - 1))), "release_from_future");
+    assert_eq!(code(take(&list(7, &[], &keys), later(1))), "release_fork");
+    assert_eq!(code(take(&list(8, &[], &one_key().0), later(1))), "signers_too_few");
+    assert_eq!(code(take(&list(8, &[], &keys), later(1000 * HOUR))), "release_expired");
+    assert_eq!(code(take(&list(8, &[], &keys), UnixSeconds(NOW.0 - 1))), "release_from_future");
     assert_eq!(code(take("{}", NOW)), "envelope_malformed");
-    assert_eq!(in_force(), 6, "what is refused changes nothing");
+    assert_eq!(in_force().0, 7, "what is refused changes nothing");
     std::fs::write(own.path().join("revocations-seen.json"), "{").unwrap();
-    let broken = take(&list(7, &[], &keys), NOW).unwrap_err();
+    let broken = take(&list(8, &[], &keys), NOW).unwrap_err();
     assert!(matches!(broken, FollowError::State { .. }), "{broken}");
+}
+
+#[test]
+fn what_is_revoked_stays_so_whoever_may_sign_next() {
+    let ((old, old_signers), (new, new_signers)) = (one_key(), one_key());
+    let own = tempfile::tempdir().unwrap();
+    let follower = Follower::new(own.path()).unwrap();
+    let take = |text: &str, signers| follower.take_revocations(text.as_bytes(), signers, NOW, 48 * HOUR);
+    let at = "2027-01-01T00:00:00Z";
+    let Followed::First(changes) = take(&list(1, &[boot(1, at)], &old), &old_signers).unwrap() else {
+        panic!("compared with something")
+    };
+    assert_eq!(changes.len(), 1, "the first list is shown whole");
+    let followed = take(&list(2, &[], &new), &new_signers).unwrap();
+    assert!(matches!(&followed, Followed::Pending { waiting, .. } if waiting.len() == 1), "{followed:?}");
+    let json = std::fs::read(own.path().join("revocations.json")).unwrap();
+    let in_force = RevocationsInForce::parse(&json).unwrap().verify(&new_signers, &Ring).unwrap();
+    assert_eq!(in_force.list().revocations.len(), 1, "still revoked");
 }
 
 #[test]
@@ -114,7 +150,8 @@ fn a_policy_and_its_revocations_are_followed_apart() {
 fn everything_that_can_be_revoked_can_be_said() {
     let own = tempfile::tempdir().unwrap();
     let revoke = |words: &[&str]| -> Run {
-        let fixed = ["revoke", "--name", "matter", "--at", "2027-01-01T00:00:00Z", "--reason", "broken"];
+        let fixed =
+            ["revoke", "--new", "--name", "matter", "--at", "2027-01-01T00:00:00Z", "--reason", "broken"];
         run(&[fixed.as_slice(), words].concat())
     };
     let hex = |bytes: usize| "ab".repeat(bytes);
@@ -212,7 +249,9 @@ fn who_may_revoke_is_put_into_a_policy() {
     let own = tempfile::tempdir().unwrap();
     let made = run(&["keygen", "--out", own.path().join("a").to_str().unwrap()]);
     let public = file(own.path(), "a.pub", made.out);
-    let policy = file(own.path(), "policy.json", crate::common::sound_snp().to_string());
+    let mut without = crate::common::sound_snp();
+    without["revocations"]["list"] = json!({"ignore": "for a test"});
+    let policy = file(own.path(), "policy.json", without.to_string());
     let put = run(&["revokers", &policy, "--key", &public, "--threshold", "1", "--age-hours", "24"]);
     assert_eq!(put.code, 0, "{}", put.err);
     let value: Value = serde_json::from_str(&put.out).unwrap();

@@ -4,6 +4,9 @@
 //! The evaluator here knows the few keywords that these schemas use and no others, so that a schema with another
 //! one fails: a general library would bring some fifty crates into the checks.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 use vouchsafe_policy::revocations::Document;
 use vouchsafe_policy::signed::{Release, SignedPolicy, SigningKey};
@@ -16,12 +19,15 @@ const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 struct Schema {
     whole: Value,
+    /// Those that were needed so far.
+    patterns: RefCell<HashMap<String, regex::Regex>>,
 }
 
 impl Schema {
     fn shipped(name: &str) -> Self {
         let path = root().join(format!("policies/schema/{name}.v1.schema.json"));
-        Self { whole: serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() }
+        let whole = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        Self { whole, patterns: RefCell::default() }
     }
 
     /// Whether a value is as a definition of the schema says.
@@ -35,6 +41,9 @@ impl Schema {
     }
 
     fn is_valid(&self, schema: &Value, value: &Value) -> bool {
+        if *schema == json!(true) {
+            return true;
+        }
         let schema = schema.as_object().unwrap_or_else(|| panic!("no schema: {schema}"));
         schema.iter().all(|(keyword, rule)| self.holds(schema, keyword, rule, value))
     }
@@ -50,6 +59,10 @@ impl Schema {
             ("oneOf", _) => {
                 rule.as_array().unwrap().iter().filter(|one| self.is_valid(one, value)).count() == 1
             }
+            ("anyOf", _) => rule.as_array().unwrap().iter().any(|one| self.is_valid(one, value)),
+            ("uniqueItems", Value::Array(values)) => {
+                values.iter().enumerate().all(|(place, one)| !values[..place].contains(one))
+            }
             ("const", _) => rule == value,
             ("enum", _) => rule.as_array().unwrap().contains(value),
             ("type", _) => match rule.as_str().unwrap() {
@@ -57,6 +70,7 @@ impl Schema {
                 "array" => value.is_array(),
                 "string" => value.is_string(),
                 "integer" => value.is_i64() || value.is_u64(),
+                "boolean" => value.is_boolean(),
                 other => panic!("type {other}"),
             },
             ("properties", Value::Object(fields)) => {
@@ -75,7 +89,10 @@ impl Schema {
             ("items", Value::Array(values)) => values.iter().all(|value| self.is_valid(rule, value)),
             ("maxItems", Value::Array(values)) => values.len() <= count(rule),
             ("pattern", Value::String(text)) => {
-                regex::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)
+                let mut known = self.patterns.borrow_mut();
+                let pattern = rule.as_str().unwrap();
+                let compiled = known.entry(pattern.into());
+                compiled.or_insert_with(|| regex::Regex::new(pattern).unwrap()).is_match(text)
             }
             ("minLength", Value::String(text)) => text.chars().count() >= count(rule),
             ("maxLength", Value::String(text)) => text.chars().count() <= count(rule),
@@ -83,9 +100,11 @@ impl Schema {
             ("maximum", Value::Number(number)) => number.as_u64() <= rule.as_u64(),
             // Of another type, which "type" says.
             ("properties" | "additionalProperties" | "required" | "minProperties" | "maxProperties", _)
-            | ("items" | "maxItems" | "pattern" | "minLength" | "maxLength" | "minimum" | "maximum", _) => {
-                true
-            }
+            | (
+                "items" | "maxItems" | "uniqueItems" | "pattern" | "minLength" | "maxLength" | "minimum"
+                | "maximum",
+                _,
+            ) => true,
             (other, _) => panic!("a keyword that nobody evaluates: {other}"),
         }
     }
@@ -249,6 +268,81 @@ fn releases_are_described_as_they_are_read() {
         let typed = serde_json::from_value::<Release>(value.clone());
         typed.is_ok_and(|release| release.version == 1 && release.policy.is_object())
     });
+}
+
+/// Policies in which every rule, and everything that may be left out, is there.
+fn whole_policies() -> Vec<Value> {
+    let mut snp = requiring_everything();
+    let moment = |text: &str| json!(format!("{text}T00:00:00Z"));
+    let one = &mut snp["measurements"]["require"][0];
+    one["valid_from"] = moment("2026-01-01");
+    one["valid_until"] = moment("2027-01-01");
+    one["revoked"] = json!({"at": moment("2026-06-01"), "reason": "broken"});
+    snp["models"]["require"][0]["manifest"] = json!("cd".repeat(32));
+    snp["platform"]["tdx"]["tcb_statuses"] =
+        json!({"require": [{"status": "UpToDate"}, {"status": "OutOfDate", "grace_days": 3}]});
+    vec![snp, sound_tdx()]
+}
+
+/// What no schema can say: the calendar.
+const NO_SUCH_DAY: [&str; 2] = ["2026-02-30T00:00:00Z", "2026-02-29T00:00:00Z"];
+
+#[test]
+fn policies_are_described_as_they_are_read() {
+    let schema = Schema::shipped("policy");
+    let moments =
+        ["2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "1969-01-01T00:00:00Z", "2026-01-01T00:00:60Z"];
+    let (mut taken, mut refused) = (0, 0);
+    for sample in whole_policies() {
+        assert!(schema.takes_any(&sample) && try_parse(&sample).is_ok());
+        let mut changed = mutations(&sample);
+        let mut found = Vec::new();
+        places(&sample, "", &mut found);
+        for pointer in found {
+            let here = sample.pointer(&pointer).unwrap();
+            let more: Vec<Value> = match here {
+                Value::Number(_) => vec![json!(u64::from(u32::MAX)), json!(1_u64 << 32), json!(256)],
+                Value::String(text) if text.ends_with("00Z") => moments.map(|text| json!(text)).to_vec(),
+                Value::String(_) => vec![json!("é".repeat(600)), json!("é".repeat(1025))],
+                Value::Object(_) => ["$comment", "ignore"]
+                    .into_iter()
+                    .flat_map(|name| [json!(5), json!("c"), json!(" ")].map(|value| (name, value)))
+                    .map(|(name, value)| {
+                        let mut fields = here.clone();
+                        fields[name] = value;
+                        fields
+                    })
+                    .collect(),
+                _ => Vec::new(),
+            };
+            changed.extend(
+                more.into_iter()
+                    .map(|value| (format!("{pointer} = {value}"), with(&sample, &pointer, value))),
+            );
+        }
+        for (what, changed) in changed {
+            let by_schema = schema.takes_any(&changed);
+            // That decisions contradict each other is for the reader alone to say.
+            let by_reader = match try_parse(&changed) {
+                Ok(_) => true,
+                Err(error) if error.code() == "policy_contradiction" => continue,
+                Err(_) => false,
+            };
+            assert_eq!(
+                by_schema,
+                by_reader,
+                "{what}: the schema says {by_schema}: {:?}",
+                try_parse(&changed)
+            );
+            *(if by_schema { &mut taken } else { &mut refused }) += 1;
+        }
+        for day in NO_SUCH_DAY {
+            let mut changed = sample.clone();
+            changed["measurements"]["require"][0]["valid_until"] = json!(day);
+            assert!(schema.takes_any(&changed) && try_parse(&changed).is_err(), "{day}");
+        }
+    }
+    assert!(taken > 500 && refused > 5_000, "{taken} taken, {refused} refused");
 }
 
 fn policy_type() -> &'static str {

@@ -1,8 +1,8 @@
 //! Signed releases: thresholds, dates, serials, and taking new ones with care.
 
 use serde_json::{Value, json};
-use vouchsafe_policy::diff::Direction;
-use vouchsafe_policy::follow::{FollowError, Followed, Follower};
+use vouchsafe_policy::diff::{Change, Direction};
+use vouchsafe_policy::follow::{FollowError, Followed, Follower, Waiting};
 use vouchsafe_policy::signed::{self, Error, Release, Seen, SignedPolicy, Signers, SigningKey};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::encoding::Hex;
@@ -129,17 +129,17 @@ fn what_accepts_more_waits_and_what_accepts_less_does_not() {
     };
     let strict = sound_snp();
     let loose = with(&strict, "/platform/snp/crl", json!({"ignore": "for a test"}));
-    assert_eq!(take(&release(1, &strict), NOW).unwrap(), Followed::Applied(Vec::new()), "the first");
+    assert_eq!(take(&release(1, &strict), NOW).unwrap(), Followed::First(Vec::new()));
     assert_eq!(take(&release(1, &strict), NOW).unwrap(), Followed::Current);
 
     let wider = release(2, &loose);
-    let Followed::Pending(changes, until) = take(&wider, NOW).unwrap() else { panic!("taken at once") };
-    assert_eq!((changes[0].direction, until), (Direction::Widens, later(48 * HOUR)));
+    let (applied, waiting) = pending(take(&wider, NOW).unwrap());
+    assert_eq!(applied, []);
+    assert_eq!((waiting[0].change.direction, waiting[0].until), (Direction::Widens, later(48 * HOUR)));
     assert_eq!(follower.current().unwrap().unwrap(), parse(&strict), "the old one is in force meanwhile");
     // Looking again does not put it off, and setting the clock back does not bring it on.
-    let Followed::Pending(_, until) = take(&wider, later(HOUR)).unwrap() else { panic!("taken early") };
-    assert_eq!(until, later(48 * HOUR));
-    assert!(matches!(take(&wider, later(48 * HOUR - 1)).unwrap(), Followed::Pending(..)));
+    assert_eq!(pending(take(&wider, later(HOUR)).unwrap()).1[0].until, later(48 * HOUR));
+    assert!(matches!(take(&wider, later(48 * HOUR - 1)).unwrap(), Followed::Pending { .. }));
     assert!(matches!(take(&wider, later(48 * HOUR)).unwrap(), Followed::Applied(_)));
     assert_eq!(follower.current().unwrap().unwrap(), parse(&loose));
 
@@ -152,10 +152,94 @@ fn what_accepts_more_waits_and_what_accepts_less_does_not() {
     assert!(matches!(take(&release(3, &strict), later(49 * HOUR)).unwrap(), Followed::Applied(_)));
     assert_eq!(follower.current().unwrap().unwrap(), parse(&strict));
 
-    // A release that waits is replaced by a later one, which begins its own wait.
-    assert!(matches!(take(&release(4, &loose), later(50 * HOUR)).unwrap(), Followed::Pending(..)));
-    let Followed::Pending(_, until) = take(&release(5, &loose), later(90 * HOUR)).unwrap() else { panic!() };
-    assert_eq!(until, later((90 + 48) * HOUR));
+    // A later release that asks for the same goes on waiting; one that does not ends the wait.
+    assert_eq!(pending(take(&release(4, &loose), later(50 * HOUR)).unwrap()).1[0].until, later(98 * HOUR));
+    assert_eq!(pending(take(&release(5, &loose), later(90 * HOUR)).unwrap()).1[0].until, later(98 * HOUR));
+    assert!(matches!(take(&release(6, &strict), later(91 * HOUR)).unwrap(), Followed::Applied(_)));
+    assert_eq!(pending(take(&release(7, &loose), later(92 * HOUR)).unwrap()).1[0].until, later(140 * HOUR));
+    // Whoever serves nothing any more does not hold it up.
+    let resumed = |at| follower.resume(&one, at, 48 * HOUR).unwrap();
+    assert!(matches!(resumed(later(139 * HOUR)), Some(Followed::Pending { .. })));
+    assert!(matches!(resumed(later(140 * HOUR)), Some(Followed::Applied(_))));
+    assert_eq!(resumed(later(140 * HOUR)), None);
+    assert_eq!(follower.current().unwrap().unwrap(), parse(&loose));
+}
+
+fn pending(followed: Followed) -> (Vec<Change>, Vec<Waiting>) {
+    match followed {
+        Followed::Pending { applied, waiting } => (applied, waiting),
+        other => panic!("it does not wait: {other:?}"),
+    }
+}
+
+/// A second image beside the first, or the first revoked, or both.
+fn images(second: bool, revoked: bool) -> Value {
+    let mut value = sound_snp();
+    let list = value["measurements"]["require"].as_array_mut().unwrap();
+    if second {
+        let digests = json!({"platform": "sev-snp", "measurement": "6b".repeat(48)});
+        list.push(json!({"name": "image 2", "computed": "by hand", "digests": digests}));
+    }
+    if revoked {
+        list[0]["revoked"] = json!({"at": "2027-01-10T00:00:00Z", "reason": "it leaks"});
+    }
+    value
+}
+
+#[test]
+fn a_revocation_is_not_held_up_by_what_waits_in_the_same_release() {
+    let mine = keys(1);
+    let one = trusted(&mine, 1);
+    let own = tempfile::tempdir().unwrap();
+    let follower = Follower::new(own.path()).unwrap();
+    let take = |serial: u64, document: &Value, at: UnixSeconds| {
+        let text = sealed(&release(serial, document), &mine).to_json();
+        follower.take(text.as_bytes(), &one, at, 48 * HOUR).unwrap()
+    };
+    let in_force = || follower.current().unwrap().unwrap();
+    take(6, &images(false, false), NOW);
+    take(7, &images(true, false), NOW);
+    // An hour later, before image 2 is in force anywhere, image 1 is found broken.
+    let (applied, waiting) = pending(take(8, &images(true, true), later(HOUR)));
+    assert_eq!(in_force(), parse(&images(false, true)), "image 1 is revoked, image 2 not yet accepted");
+    assert!(applied.iter().all(|change| change.direction == Direction::Narrows), "{applied:?}");
+    assert_eq!((applied.len(), waiting.len()), (1, 1), "{applied:?} {waiting:?}");
+    assert_eq!(waiting[0].until, later(48 * HOUR), "counted from release 7 on");
+    // A release that is dated anew every day changes nothing of that.
+    for day in 1..2 {
+        let (applied, waiting) = pending(take(8 + day, &images(true, true), later(day * 24 * HOUR)));
+        assert_eq!((applied, waiting[0].until), (Vec::new(), later(48 * HOUR)));
+    }
+    assert!(matches!(take(20, &images(true, true), later(48 * HOUR)), Followed::Applied(_)));
+    assert_eq!(in_force(), parse(&images(true, true)));
+}
+
+#[test]
+fn what_is_in_force_keeps_its_end() {
+    let mine = keys(1);
+    let own = tempfile::tempdir().unwrap();
+    let follower = Follower::new(own.path()).unwrap();
+    let text = sealed(&release(1, &sound_snp()), &mine).to_json();
+    follower.take(text.as_bytes(), &trusted(&mine, 1), NOW, 0).unwrap();
+    let expires = std::fs::read_to_string(own.path().join("policy.json.expires")).unwrap();
+    assert_eq!(UnixSeconds::from_rfc3339(expires.trim()), Some(later(1000 * HOUR)));
+}
+
+#[test]
+fn the_longest_policy_is_followed_by_another() {
+    let mine = keys(1);
+    let one = trusted(&mine, 1);
+    let own = tempfile::tempdir().unwrap();
+    let follower = Follower::new(own.path()).unwrap();
+    let chips: Vec<_> = (0..7700).map(|n| format!("{n:0128x}")).collect();
+    let long = with(&sound_snp(), "/platform/snp/chip_ids", json!({"require": chips}));
+    assert!(serde_json::to_string_pretty(&long).unwrap().len() > 1 << 20, "indented it is too long");
+    let next = with(&long, "/platform/snp/single_socket", json!({"require": true}));
+    for (serial, document) in [(1, &long), (2, &next)] {
+        let text = sealed(&release(serial, document), &mine).to_json();
+        follower.take(text.as_bytes(), &one, NOW, 0).unwrap();
+        assert_eq!(follower.current().unwrap().unwrap(), parse(document));
+    }
 }
 
 #[test]
