@@ -223,7 +223,7 @@ async function listed(own, plain, at) {
   const { claims } = said({ subject: ["bundle", plain.bundle], files: { policy: plain.policy }, at });
   const list = (name, chip) => {
     const reason = ["--name", "lost", "--at", "2026-01-01T00:00:00Z", "--reason", "a test"];
-    const plainList = write(`${name}-list.json`, program("vouchsafe-policy", "revoke", ...reason, "--chip-id", chip));
+    const plainList = write(`${name}-list.json`, program("vouchsafe-policy", "revoke", "--new", ...reason, "--chip-id", chip));
     const release = ["--serial", "1", "--at", at, "--expires", "2099-01-01T00:00:00Z"];
     return write(`${name}.json`, program("vouchsafe-policy", "sign", "--key", key, ...release, plainList));
   };
