@@ -82,3 +82,20 @@ pub fn first_letters<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u32; 58] 
     texts.into_iter().for_each(|text| counts[usize::from(text.as_bytes()[0] - b'A')] += 1);
     counts
 }
+
+/// Counts a digest's bytes in a table that was long enough for those it was tried with.
+pub fn spread(digest: [u8; 32]) -> [u8; 64] {
+    let mut counts = [0; 64];
+    digest.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    counts
+}
+
+/// Keeps an entry's place in a byte, counted from the end of the tree.
+pub fn place(index: u64, size: u64) -> u8 {
+    u8::try_from(size - index).expect("a small tree")
+}
+
+/// Thinks that there is always room for one to wait.
+pub fn percent(queued: u64, queue_max: u64) -> u64 {
+    queued * 100 / queue_max
+}

@@ -11,8 +11,10 @@ use std::{env, fs, io};
 
 // The instrumentation calls into the fuzzer, which is linked here although nothing is fuzzed.
 use libfuzzer_sys as _;
-use serde_json::Value;
-use vouchsafe_fuzz::Platform;
+use serde_json::{Value, json};
+use vouchsafe_fuzz::{Platform, checkpoints, revocations};
+use vouchsafe_receipt::{EndorsementsRecord, Envelope, endorsements_leaf, envelope_leaf, revocations_leaf};
+use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::tdx::Quote;
 use vouchsafe_verifier::x509::pem_certificates;
 
@@ -130,7 +132,56 @@ fn own(seeds: &Seeds) -> io::Result<()> {
         // the bundle keeps: it is cut out, not written anew.
         for (place, envelope) in envelopes(&text).enumerate() {
             seeds.add("envelope", &format!("{name}-{place}"), envelope)?;
+            if let Some(leaf) = Envelope::from_json(envelope).ok().and_then(|one| envelope_leaf(&one)) {
+                seeds.add("leaf", &format!("{name}-{place}"), &leaf)?;
+            }
         }
+    }
+    let list = revocations::list();
+    seeds.add("revocations", "list", &list.to_bytes())?;
+    let revocations = revocations::sign(list);
+    seeds.add("revocations", "signed", revocations.to_json().as_bytes())?;
+    let endorsements =
+        EndorsementsRecord { version: 1, boot: Hex([0x11; 32]), endorsements: Hex([0x22; 32]) };
+    seeds.add("leaf", "endorsements", &endorsements_leaf(&endorsements))?;
+    seeds.add("leaf", "revocations", &revocations_leaf(&revocations))?;
+    seeds.add("tlog", "proof", checkpoints::proof().to_string().as_bytes())?;
+    seeds.add("tlog", "request", checkpoints::request().to_string().as_bytes())?;
+    seeds.add("tlog", "note", checkpoints::note().to_string().as_bytes())?;
+    control(seeds)
+}
+
+/// One message of each shape that has something to get wrong.
+fn control(seeds: &Seeds) -> io::Result<()> {
+    const BOOT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+    let hello = json!({"type": "hello", "protocol": 1, "software": "seed"});
+    let health = json!({"type": "health", "ready": true, "draining": false, "boot": BOOT, "sessions": 1,
+        "active": 2, "queued": 3, "queue_max": 8, "receipts_unacknowledged": 0});
+    let from_enclave = [
+        hello.clone(),
+        json!({"type": "ready", "boot": BOOT}),
+        json!({"type": "receipt", "boot": BOOT, "seq": 7, "envelope": "{}"}),
+        json!({"type": "record", "boot": BOOT, "number": 0, "leaf": "AAAA", "blobs": ["AAAA", ""]}),
+    ];
+    let from_host = [
+        hello,
+        json!({"type": "receipt_ack", "boot": BOOT, "seq": 7}),
+        json!({"type": "health_request"}),
+        json!({"type": "inclusion", "note": "n", "from": 3, "consistency": ["AAAA"],
+            "leaves": [{"hash": BOOT, "index": 2, "path": ["AAAA"]}]}),
+        json!({"type": "drain"}),
+    ];
+    let directions: [(u8, &str, &[Value]); 3] =
+        [(0, "health", &[health]), (0, "enclave", &from_enclave), (1, "host", &from_host)];
+    for (direction, name, messages) in directions {
+        let mut bytes = vec![direction];
+        for message in messages.iter().map(Value::to_string) {
+            let length = u32::try_from(message.len()).unwrap_or_default();
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(message.as_bytes());
+        }
+        bytes.extend([0; 4]);
+        seeds.add("control", name, &bytes)?;
     }
     Ok(())
 }
