@@ -226,7 +226,8 @@ fn the_tcb_is_held_to_its_floor_component_by_component() {
         appraise(&SnpMachine::new(amd(), &spec, MEASUREMENT, &mut OsRng).unwrap(), &policy, None)
     };
     assert_accepted(&at(floor));
-    // As 64-bit numbers these are all larger than the floor.
+    // As 64-bit numbers these are larger than the floor, since the microcode is the highest byte; the last is smaller,
+    // whatever the SNP firmware's.
     assert_rejected(&at(Tcb { boot_loader: 9, microcode: 255, ..floor }), "snp_tcb_below_minimum");
     assert_rejected(&at(Tcb { tee: 0, microcode: 255, ..floor }), "snp_tcb_below_minimum");
     assert_rejected(&at(Tcb { snp: 26, microcode: 255, ..floor }), "snp_tcb_below_minimum");
