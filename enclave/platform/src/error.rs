@@ -51,6 +51,12 @@ pub enum AttestError {
         /// The operating system's text.
         message: String,
     },
+    /// The request before took so long that this one was given up.
+    #[error("another request held the report interface for more than {seconds} s")]
+    Timeout {
+        /// How long this one waited.
+        seconds: u64,
+    },
     /// An attribute that is not what the interface promises.
     #[error("{attribute}: {problem}")]
     Attribute {
@@ -76,6 +82,7 @@ impl AttestError {
             Self::ProviderChanged { .. } => "attest_provider_changed",
             Self::GenerationChanged { .. } => "attest_generation_changed",
             Self::Busy { .. } => "attest_busy",
+            Self::Timeout { .. } => "attest_timeout",
             Self::Attribute { .. } => "attest_attribute",
             Self::NotBound => "attest_not_bound",
             Self::Failed(_) => "attest_failed",

@@ -4,10 +4,11 @@
 //! made, or before the next one may be made, share it: the report covers the root of an RFC 6962 tree
 //! over the nonces, and each client gets the path of its own.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use vouchsafe_platform::{AttestError, Attester};
 use vouchsafe_receipt::{ChallengeAnswer, report_data};
 use vouchsafe_translog::merkle;
@@ -17,6 +18,10 @@ use vouchsafe_verifier::encoding::Hex;
 
 use crate::boot::{Epoch, Epochs};
 use crate::config::{Limits, milliseconds};
+
+/// Longest time for a report. Its host may hold the machine's interface up; later challenges must not wait for ever
+/// behind that.
+const ATTEST_MAX: Duration = Duration::from_secs(90);
 
 /// Why a challenge was not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +61,9 @@ impl Challenger {
             while let Some(batch) = batches.next().await {
                 batches.next = Instant::now().checked_add(interval_min).unwrap_or(batches.next);
                 let (attester, epoch) = (Arc::clone(&attester), epochs.current());
-                // An attester that panics fails this batch and no other.
-                let made =
-                    tokio::task::spawn_blocking(move || answer(batch, &epoch, attester.as_ref())).await;
-                if let Ok(answers) = made {
+                // An attester that panics or hangs fails this batch and no other.
+                let made = tokio::task::spawn_blocking(move || answer(batch, &epoch, attester.as_ref()));
+                if let Ok(Ok(answers)) = timeout(ATTEST_MAX, made).await {
                     for (reply, result) in answers {
                         // Whoever left does not need the answer.
                         let _ = reply.send(result);

@@ -29,6 +29,11 @@ pub(crate) struct State {
     pub(crate) disturbed: u32,
     /// Whether making an entry fails, as it does without a provider.
     pub(crate) absent: bool,
+    /// Requests that read their report at this moment, and the most that there were.
+    reading: usize,
+    reading_max: usize,
+    /// Whether inputs are lost: taken when the file is closed, without a word.
+    deaf: bool,
 }
 
 #[derive(Default)]
@@ -67,6 +72,9 @@ impl Tree for FakeTree {
     fn write(&self, entry: &str, attribute: &str, bytes: &[u8]) -> io::Result<()> {
         assert_eq!(attribute, "inblob");
         let mut state = self.state.lock().unwrap();
+        if state.deaf {
+            return Ok(());
+        }
         let slot = state.entries.get_mut(entry).ok_or(ErrorKind::NotFound)?;
         slot.inblob = bytes.to_vec();
         slot.generation += 1;
@@ -74,6 +82,15 @@ impl Tree for FakeTree {
     }
 
     fn read(&self, entry: &str, attribute: &str, _max: usize) -> io::Result<Vec<u8>> {
+        if attribute == "outblob" {
+            let mut state = self.state.lock().unwrap();
+            state.reading += 1;
+            state.reading_max = state.reading_max.max(state.reading);
+            drop(state);
+            // Others get their chance to come in between.
+            std::thread::yield_now();
+            self.state.lock().unwrap().reading -= 1;
+        }
         let mut state = self.state.lock().unwrap();
         let State { entries, busy, disturbed, .. } = &mut *state;
         let slot = entries.get_mut(entry).ok_or(ErrorKind::NotFound)?;
@@ -144,7 +161,15 @@ fn an_interface_that_fails_is_named() {
 }
 
 #[test]
-fn requests_at_the_same_time_each_get_their_own_report() {
+fn an_input_that_is_not_taken_is_noticed() {
+    let tsm = tsm();
+    tsm.tree.state.lock().unwrap().deaf = true;
+    let error = tsm.report(&[7; 64]).unwrap_err();
+    assert_eq!(error, AttestError::GenerationChanged { attempts: ATTEMPTS, expected: 1, found: 0 });
+}
+
+#[test]
+fn requests_at_the_same_time_each_get_their_own_report_one_after_the_other() {
     let tsm = tsm();
     std::thread::scope(|scope| {
         for byte in 0..16 {
@@ -152,4 +177,15 @@ fn requests_at_the_same_time_each_get_their_own_report() {
             scope.spawn(move || assert_eq!(tsm.report(&[byte; 64]).unwrap().out, vec![byte; 64]));
         }
     });
+    assert_eq!(tsm.tree.state.lock().unwrap().reading_max, 1);
+}
+
+#[test]
+fn nobody_waits_for_ever_behind_a_report_that_does_not_come() {
+    let tree = FakeTree::new("fake", <[u8]>::to_vec, None);
+    let tsm = Tsm::waiting(tree, std::time::Duration::ZERO);
+    let turn = tsm.turns.take().unwrap();
+    assert_eq!(tsm.report(&[7; 64]).unwrap_err(), AttestError::Timeout { seconds: 0 });
+    drop(turn);
+    assert_eq!(tsm.report(&[7; 64]).unwrap().out, vec![7; 64]);
 }
