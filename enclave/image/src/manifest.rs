@@ -19,7 +19,7 @@ pub(crate) struct Manifest {
     pub(crate) version: u32,
     /// The program that made the image.
     pub(crate) builder: &'static str,
-    /// The compiler of the enclave program, as it names itself.
+    /// The compilers of the enclave program, as they name themselves: of Rust, and of its few C files.
     pub(crate) compiler: String,
     /// The Debian packages that parts of the image come from.
     pub(crate) packages: Vec<Package>,

@@ -1,5 +1,5 @@
-//! What a guest gives up for good: core dumps, tracing, further modules, another kernel; and what it
-//! must not have: swap, or a network.
+//! What a guest gives up for good: core dumps, tracing, further modules, another kernel; what it must not
+//! have: swap, or a network; and the files that it may have open.
 
 use std::fs;
 use std::path::Path;
@@ -23,10 +23,17 @@ const SETTINGS: [(&str, &str); 6] = [
     ("fs/suid_dumpable", "0"),
 ];
 
+/// Files open at once: the first process gets 1024 from the kernel, and each session is one. The server's own bounds
+/// on sessions are far below this.
+const FILES_MAX: u64 = 65_536;
+
 /// Settings of this process, which its threads inherit.
 pub(crate) fn process() -> Result<(), InitError> {
     set_dumpable(false).map_err(|errno| InitError::errno("forbid", "core dumps and tracing", errno))?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|errno| InitError::errno("forbid", "core dumps", errno))
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+        .map_err(|errno| InitError::errno("forbid", "core dumps", errno))?;
+    setrlimit(Resource::RLIMIT_NOFILE, FILES_MAX, FILES_MAX)
+        .map_err(|errno| InitError::errno("raise", "the limit on open files", errno))
 }
 
 /// Settings of the kernel, after the modules are loaded.

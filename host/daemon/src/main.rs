@@ -109,13 +109,16 @@ fn main() -> ExitCode {
                 ExitCode::from(error.exit_code())
             }
         },
-        Command::Run(arguments) => match start(*arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("vouchsafe-host: {error} ({})", error.code());
-                ExitCode::from(error.exit_code())
+        Command::Run(arguments) => {
+            raise_open_files();
+            match start(*arguments) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("vouchsafe-host: {error} ({})", error.code());
+                    ExitCode::from(error.exit_code())
+                }
             }
-        },
+        }
     }
 }
 
@@ -129,6 +132,14 @@ fn print(run: &Run) -> Result<(), Error> {
     };
     print_guest(&guest, &run.state)?.iter().for_each(|line| println!("{line}"));
     Ok(())
+}
+
+/// Raises this process's soft limit on open files to its hard one: a connection is two of them.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    // Where that is refused, connections beyond the limit are, one by one.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
 }
 
 // One thread: copying ciphertext is cheap, and the kernel ties the enclave to the thread that

@@ -151,26 +151,24 @@ impl Enclave {
                 Some(Running::Process(process)) => process.ended().await,
                 Some(Running::Guest(guest)) => guest.ended().await,
                 None if self.folder.is_none() => return std::future::pending().await,
-                // A restart was cut short by a cancelled call: it is made up for here.
+                // The pause is over, or was cut short by a cancelled call.
                 None => match self.start_once() {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        begun = Instant::now();
+                        continue;
+                    }
                     Err(error) => error,
                 },
             };
             if !self.restarts {
                 return error;
             }
-            self.running = None;
-            if begun.elapsed() >= GOOD_RUN {
+            if self.running.take().is_some() && begun.elapsed() >= GOOD_RUN {
                 self.pause = RESTART_PAUSE;
             }
             self.events.tell(Event::Restarting { pause: self.pause, why: error.to_string() });
             sleep(self.pause).await;
             self.pause = self.pause.saturating_mul(2).min(RESTART_PAUSE_MAX);
-            begun = Instant::now();
-            if let Err(error) = self.start_once() {
-                self.events.tell(Event::Restarting { pause: self.pause, why: error.to_string() });
-            }
         }
     }
 
@@ -184,5 +182,31 @@ impl Enclave {
             Some(Running::Guest(guest)) => guest.stop(stop_max).await,
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_fails_is_tried_once_after_each_pause() {
+        let state = tempfile::tempdir().unwrap();
+        let program = state.path().join("enclave");
+        std::fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let source = ProcessEnclave { program: program.clone(), arguments: Vec::new(), tied_by: None };
+        let (events, mut told) = Events::channel();
+        let mut enclave =
+            Enclave::start(EnclaveSource::Process(source), state.path(), true, &events).unwrap();
+        std::fs::remove_file(&program).unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(200), enclave.ended()).await.is_err());
+        let mut pauses = Vec::new();
+        while let Ok(event) = told.try_recv() {
+            if let Event::Restarting { pause, .. } = event {
+                pauses.push(pause.as_secs());
+            }
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60], "until 200 s are over, each of them waited for");
     }
 }

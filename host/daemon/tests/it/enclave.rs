@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vouchsafe_host::{CollateralConfig, Config, EnclaveSource, Error, Event, Events, Limits, LogUrl};
-use vouchsafe_link::control::{BootId, EnclaveMessage, Hello, HostMessage, Receiver, Sender};
+use vouchsafe_link::control::{BootId, EnclaveMessage, Health, Hello, HostMessage, Receiver, Sender};
 use vouchsafe_link::{CONTROL_PORT, Endpoint, Listener, Port, RawStream};
 
 /// Long enough for any machine, short enough for a test that hangs.
@@ -162,6 +162,16 @@ impl Control {
         soon("a control message", self.receiver.receive()).await.unwrap()
     }
 
+    /// Answers the host's questions for its health, for ever, so that it goes on; and nothing else.
+    pub(crate) async fn stay_healthy(&mut self) {
+        loop {
+            match self.receiver.receive().await.unwrap().expect("the host goes on") {
+                HostMessage::HealthRequest {} => self.send(EnclaveMessage::Health(healthy())).await,
+                _ => {}
+            }
+        }
+    }
+
     /// As [`Control::send`], to a host that may be gone.
     pub(crate) async fn try_send(&mut self, message: EnclaveMessage) -> Option<()> {
         self.sender.send(&message).await.ok()
@@ -181,6 +191,19 @@ impl Control {
                 other => panic!("{other:?} where an acknowledgement is due"),
             }
         }
+    }
+}
+
+fn healthy() -> Health {
+    Health {
+        ready: false,
+        draining: false,
+        boot: Some(boot()),
+        sessions: 0,
+        active: 0,
+        queued: 0,
+        queue_max: 1,
+        receipts_unacknowledged: 0,
     }
 }
 
