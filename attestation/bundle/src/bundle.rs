@@ -8,11 +8,13 @@
 //!  "boot":{"statement":"base64","evidence":{…}},
 //!  "epoch":{"statement":"base64","evidence":{…}},
 //!  "endorsements":{…},
-//!  "proof":"c2sp.org/tlog-proof@v1\n…"}
+//!  "proof":"c2sp.org/tlog-proof@v1\n…",
+//!  "image":{"leaf":"base64","proof":"c2sp.org/tlog-proof@v1\n…"}}
 //! ```
-//! `receipt`, `opening`, `stream`, `head` and `endorsements` may be absent; the bundle of a stream
+//! `receipt`, `opening`, `stream`, `head`, `endorsements` and `image` may be absent; the bundle of a stream
 //! that was cut off has no receipt but its start record and the last signed head. `proof` is the
-//! text that shows the receipt in its log (c2sp.org/tlog-proof), and null before it has settled.
+//! text that shows the receipt in its log (c2sp.org/tlog-proof), and null before it has settled. `image` is the
+//! released image that the enclave runs, with the proof of its own leaf.
 
 use serde::Serialize;
 use vouchsafe_receipt::{AttestedStatement, ENVELOPE_BYTES_MAX, Envelope, Opening};
@@ -20,7 +22,8 @@ use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::strict_json::{self, Fault, FromValue, JsonError, Limits, Value};
 use vouchsafe_verifier::{Endorsements, TdxCollateral, json_fields, json_record};
 
-use crate::Error;
+use crate::image::LoggedImageJson;
+use crate::{Error, LoggedImage};
 
 /// Longest accepted bundle, in bytes.
 pub const BUNDLE_BYTES_MAX: usize = 4 << 20;
@@ -51,6 +54,8 @@ pub struct BundleParts {
     pub endorsements: Option<Endorsements>,
     /// The proof that the receipt is in its log.
     pub proof: Option<TlogProof>,
+    /// The released image that the enclave runs, with the proof that its release is logged.
+    pub image: Option<LoggedImage>,
 }
 
 /// The signed records of a streamed answer.
@@ -78,9 +83,11 @@ struct BundleJson<E> {
     #[serde(skip_serializing_if = "Option::is_none")]
     endorsements: Option<Endorsements>,
     proof: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<LoggedImageJson>,
 }
 
-json_record!(BundleJson<Value> { version, receipt, opening, stream, boot, epoch, endorsements, proof });
+json_record!(BundleJson<Value> { version, receipt, opening, stream, boot, epoch, endorsements, proof, image });
 
 #[derive(Serialize)]
 struct StreamJson<E> {
@@ -114,7 +121,8 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`], or
-    /// [`Error::BundlePart`] for an envelope that is not one, or [`Error::BundleProof`].
+    /// [`Error::BundlePart`] for an envelope or image that is not one, [`Error::BundleProof`], or
+    /// [`Error::ImageMalformed`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let malformed = |error: JsonError| Error::BundleMalformed(error.to_string());
         let value = strict_json::value(json, LIMITS).map_err(malformed)?;
@@ -143,12 +151,14 @@ impl Bundle {
             epoch: raw.epoch,
             endorsements: raw.endorsements,
             proof: raw.proof.map(|text| TlogProof::parse(text.as_bytes())).transpose()?,
+            image: raw.image.as_ref().map(LoggedImage::of).transpose()?,
         })
     }
 
     /// The bundle as JSON, in the order of the format's description.
     pub fn to_json(&self) -> Vec<u8> {
-        let BundleParts { receipt, opening, stream, boot, epoch, endorsements, proof } = self.parts.clone();
+        let BundleParts { receipt, opening, stream, boot, epoch, endorsements, proof, image } =
+            self.parts.clone();
         let json = BundleJson {
             version: VERSION,
             receipt,
@@ -158,6 +168,7 @@ impl Bundle {
             epoch,
             endorsements,
             proof: proof.map(|proof| proof.to_string()),
+            image: image.as_ref().map(LoggedImage::json),
         };
         // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
         serde_json::to_vec(&json).unwrap_or_default()
@@ -172,6 +183,13 @@ impl Bundle {
     #[must_use]
     pub fn with_proof(mut self, proof: TlogProof) -> Self {
         self.parts.proof = Some(proof);
+        self
+    }
+
+    /// The bundle with the released image that the enclave runs, in place of any it had.
+    #[must_use]
+    pub fn with_image(mut self, image: LoggedImage) -> Self {
+        self.parts.image = Some(image);
         self
     }
 

@@ -81,6 +81,10 @@ codes! {
     IMAGE_REVOKED = "image_revoked";
     PROCESSOR_REVOKED = "processor_revoked";
 
+    IMAGE_RELEASE_MISSING = "image_release_missing";
+    IMAGE_NOT_RELEASED = "image_not_released";
+    IMAGE_RELEASED_LATER = "image_released_later";
+
     EPOCH_EXPIRED = "epoch_expired";
     EPOCH_TOO_LONG = "epoch_too_long";
     RECEIPT_TOO_OLD = "receipt_too_old";

@@ -200,7 +200,7 @@ impl Seen<'_> {
 
     /// What was booted.
     fn executables(&self) -> i8 {
-        let is_measurement = |finding: &Finding| finding.rule == "measurements";
+        let is_measurement = |finding: &Finding| ["measurements", "images.released"].contains(&finding.rule);
         let is_withdrawn = |finding: &Finding| {
             [Some(codes::MEASUREMENT_REVOKED), Some(codes::IMAGE_REVOKED)].contains(&finding.code)
         };

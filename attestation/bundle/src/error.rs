@@ -46,7 +46,10 @@ pub enum Error {
     /// Not a TDX collateral file: not JSON of that shape, too long, too deep, a key given twice.
     #[error("collateral: {0}")]
     CollateralMalformed(String),
-    /// The bundle's proof is not one.
+    /// Not an image with the proof that its release is logged.
+    #[error("released image: {0}")]
+    ImageMalformed(String),
+    /// The bundle's proof, or its image's, is not one.
     #[error("bundle: proof: {0}")]
     BundleProof(#[from] vouchsafe_translog::Error),
     /// A signed object within the bundle is malformed.
@@ -70,6 +73,7 @@ impl Error {
             Self::BundleVersion { .. } => "bundle_version_unknown",
             Self::BundleEmpty => "bundle_empty",
             Self::CollateralMalformed(_) => "collateral_malformed",
+            Self::ImageMalformed(_) => "released_image_malformed",
             Self::BundlePart { error, .. } => error.code(),
             Self::BundleProof(error) => error.code(),
         }

@@ -28,17 +28,19 @@ mod chain;
 mod codes;
 pub mod ear;
 mod error;
+mod image;
 pub mod policy;
 mod session;
 mod verdict;
 
 pub use appraise::{
-    AcceptedBoot, Answer, EvidenceInputs, Inputs, appraise_boot, appraise_document, appraise_epoch,
-    appraise_evidence, refuse, verify_bundle, verify_bundle_json,
+    AcceptedBoot, Answer, EvidenceInputs, Inputs, LoggedEpoch, appraise_boot, appraise_document,
+    appraise_epoch, appraise_evidence, refuse, verify_bundle, verify_bundle_json,
 };
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle, BundleParts, StreamRecords, parse_tdx_collateral};
 pub use chain::snp_endorsements;
 pub use error::Error;
+pub use image::{LOGGED_IMAGE_BYTES_MAX, LoggedImage};
 pub use policy::Policy;
 pub use session::VerifiedBoot;
 pub use verdict::{Decision, Finding, Judgement, Outcome, Statement, Step, Verdict};

@@ -6,15 +6,19 @@ use vouchsafe_receipt::{
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::{Endorsements, Platform, UnixSeconds};
 
+use crate::appraise::released::ShownImage;
 use crate::appraise::revoked::is_fresh;
 use crate::policy::Rule;
-use crate::{Answer, Bundle, BundleParts, Policy, StreamRecords, Verdict};
+use crate::{Answer, Bundle, BundleParts, LoggedImage, Policy, StreamRecords, Verdict};
 
 /// An enclave that a policy accepted. Only [`appraise_document`](crate::appraise_document) makes one.
 #[derive(Debug, Clone)]
 pub struct VerifiedBoot {
     pub(crate) policy: Policy,
     pub(crate) revocations: Option<VerifiedRevocations>,
+    /// The released image that it was held against, which its bundles take along.
+    pub(crate) image: Option<LoggedImage>,
+    pub(crate) released: Option<ShownImage>,
     pub(crate) verdict: Verdict,
     pub(crate) platform: Option<Platform>,
     pub(crate) receipt_key: ReceiptKey,
@@ -104,6 +108,7 @@ impl VerifiedBoot {
             epoch: self.attested_epoch.clone(),
             endorsements: self.endorsements.clone(),
             proof: None,
+            image: self.image.clone(),
         })
     }
 }

@@ -46,6 +46,14 @@ pub(crate) enum Failure {
         /// What is wrong with it.
         why: String,
     },
+    /// A released image is not one, or comes without a proof.
+    #[error("{path}: {why}", path = path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A key for signing is not one.
     #[error("{path}: {why}", path = path.display())]
     Key {
@@ -90,6 +98,7 @@ impl Failure {
             | Self::Policy { .. }
             | Self::PolicyExpired { .. }
             | Self::Revocations { .. }
+            | Self::Image { .. }
             | Self::Key { .. }
             | Self::Token(_) => 30,
             Self::Bundle { .. } => 10,

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use vouchsafe_bundle::Policy;
 use vouchsafe_bundle::policy::POLICY_BYTES_MAX;
+use vouchsafe_bundle::{LOGGED_IMAGE_BYTES_MAX, LoggedImage, Policy};
 use vouchsafe_receipt::VerifiedRevocations;
 use vouchsafe_receipt::revocation::{IN_FORCE_BYTES_MAX, RevocationsInForce};
 use vouchsafe_verifier::UnixSeconds;
@@ -89,6 +89,16 @@ pub(crate) fn read_revocations(
             .map_err(|error| failed(format!("{error} ({})", error.code())))?;
     }
     Ok(list)
+}
+
+/// Reads a released image with the proof that its release is logged. Nothing of it is verified yet.
+pub(crate) fn read_image(path: &Path) -> Result<LoggedImage, Failure> {
+    let json = read(path, LOGGED_IMAGE_BYTES_MAX)?;
+    let failed = |error: vouchsafe_bundle::Error| Failure::Image {
+        path: path.into(),
+        why: format!("{error} ({})", error.code()),
+    };
+    LoggedImage::parse(&json).map_err(failed)
 }
 
 /// Reads a certificate in DER or PEM. What is neither is handed on as it is: the verifier says what

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Limited};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use vouchsafe_bundle::{Inputs, Policy, VerifiedBoot, appraise_document};
+use vouchsafe_bundle::{Inputs, VerifiedBoot, appraise_document};
 use vouchsafe_receipt::{AttestationDocument, VerifiedRevocations, report_data};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
+use crate::client::Options;
 use crate::connection::{Connection, Request};
 use crate::{Error, now};
 
@@ -36,8 +37,7 @@ pub struct Attested {
 /// judges it.
 pub(crate) async fn attest(
     connection: &mut Connection,
-    policy: &Policy,
-    extra_roots: &[Vec<u8>],
+    options: &Options,
     revocations: Option<&VerifiedRevocations>,
 ) -> Result<Attested, Error> {
     let connecting = connection.opened.elapsed();
@@ -55,7 +55,8 @@ pub(crate) async fn attest(
     let fetching = begun.elapsed();
 
     let begun = Instant::now();
-    let inputs = Inputs { extra_roots, revocations, ..Inputs::new(now()?) };
+    let Options { policy, extra_roots, image, .. } = options;
+    let inputs = Inputs { extra_roots, revocations, image: image.as_ref(), ..Inputs::new(now()?) };
     let boot =
         appraise_document(&document, policy, Some(&nonce), &inputs, &Ring).map_err(Error::NotAccepted)?;
     if boot.tls_spki() != connection.spki {

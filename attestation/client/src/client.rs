@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use vouchsafe_bundle::{Policy, VerifiedBoot};
+use vouchsafe_bundle::{LoggedImage, Policy, VerifiedBoot};
 use vouchsafe_receipt::VerifiedRevocations;
 
 use crate::answer::Answer;
@@ -37,6 +37,9 @@ pub struct Options {
     /// A file with the newest signed list of revocations, as `vouchsafe policy pull` keeps one. Without it a
     /// policy that requires a list accepts nothing.
     pub revocations: Option<PathBuf>,
+    /// The released image that the enclaves run, with the proof that its release is logged. Without it a policy that
+    /// requires one accepts nothing; with it the bundles of answers hold it.
+    pub image: Option<LoggedImage>,
 }
 
 /// A client of the enclaves behind one address. Cheap to share behind an [`Arc`].
@@ -246,8 +249,7 @@ impl Client {
 
     async fn attest_over(&self, connection: &mut Connection) -> Result<Attested, Error> {
         let revocations = self.revocations()?;
-        let Options { policy, extra_roots, .. } = &self.options;
-        let judged = attest(connection, policy, extra_roots, revocations.as_ref()).await;
+        let judged = attest(connection, &self.options, revocations.as_ref()).await;
         let mut state = self.lock();
         if judged.as_ref().is_err_and(Error::is_refusal) {
             // Whatever was believed of this key before is not any more.

@@ -1,9 +1,9 @@
 //! Whether a boot in the log satisfies the policy: the seam to `vouchsafe-bundle`.
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_bundle::{Policy, Verdict, appraise_boot, appraise_epoch};
-use vouchsafe_receipt::AttestedStatement;
+use vouchsafe_bundle::{LoggedEpoch, Policy, Verdict, appraise_boot, appraise_epoch};
 use vouchsafe_receipt::threshold::Signers;
+use vouchsafe_receipt::{AttestedStatement, ImageManifest};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
@@ -16,6 +16,9 @@ pub struct Accepted {
     pub measurement: String,
     /// Whether a simulated authority vouches, so that no hardware does.
     pub simulated: bool,
+    /// What the release of its image is called, if one in the log before it measures to what it does.
+    #[serde(default)]
+    pub release: Option<String>,
 }
 
 /// Why a boot is not accepted.
@@ -27,7 +30,7 @@ pub struct Refused {
     pub why: String,
 }
 
-/// Judges boots and epochs, for the moment `at`.
+/// Judges boots and epochs, for the moment `at`. `images` are those in the log before.
 pub trait Appraise: Send + Sync {
     /// Judges a boot: its evidence and what it states of itself.
     ///
@@ -37,6 +40,7 @@ pub trait Appraise: Send + Sync {
         &self,
         boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused>;
 
@@ -47,15 +51,19 @@ pub trait Appraise: Send + Sync {
     /// [`Refused`].
     fn epoch(
         &self,
-        boot: &AttestedStatement,
-        epoch: &AttestedStatement,
-        number: u64,
+        logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<(), Refused>;
 
     /// Who may revoke; `None` where it names nobody.
     fn revocation_signers(&self) -> Option<Signers> {
+        None
+    }
+
+    /// Who may release images; `None` where it names nobody.
+    fn release_signers(&self) -> Option<Signers> {
         None
     }
 }
@@ -65,10 +73,11 @@ impl Appraise for Policy {
         &self,
         boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
-        let accepted =
-            appraise_boot(boot, endorsements, self, at, &Ring).map_err(|verdict| refused(&verdict))?;
+        let accepted = appraise_boot(boot, endorsements, self, images, at, &Ring)
+            .map_err(|verdict| refused(&verdict))?;
         let claims = accepted.verdict().claims().cloned().unwrap_or_default();
         Ok(Accepted {
             platform: find(&claims, "platform").unwrap_or_else(|| "unknown".into()),
@@ -77,6 +86,7 @@ impl Appraise for Policy {
                 .find_map(|name| find(&claims, name))
                 .unwrap_or_default(),
             simulated: accepted.verdict().simulated(),
+            release: accepted.release().map(str::to_owned),
         })
     }
 
@@ -84,15 +94,18 @@ impl Appraise for Policy {
         Policy::revocation_signers(self, &Ring)
     }
 
+    fn release_signers(&self) -> Option<Signers> {
+        Policy::release_signers(self, &Ring)
+    }
+
     fn epoch(
         &self,
-        boot: &AttestedStatement,
-        epoch: &AttestedStatement,
-        number: u64,
+        logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<(), Refused> {
-        match appraise_epoch(boot, epoch, number, endorsements, self, at, &Ring) {
+        match appraise_epoch(logged, endorsements, self, images, at, &Ring) {
             Ok(_) => Ok(()),
             Err(verdict) => Err(refused(&verdict)),
         }

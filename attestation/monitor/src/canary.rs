@@ -35,6 +35,7 @@ impl Canary {
             policy: self.policy.clone(),
             extra_roots: Vec::new(),
             revocations: None,
+            image: None,
         };
         let client = Client::new(options)?;
         let mut ticks = tokio::time::interval(self.interval);

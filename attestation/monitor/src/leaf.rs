@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vouchsafe_receipt::{
     BootRecord, Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf, LeafType, ReceiptKey,
-    ReceiptPayload, SignedRevocations, VerifiedReceipt,
+    ReceiptPayload, SignedImage, SignedRevocations, VerifiedReceipt,
 };
 use vouchsafe_translog::merkle;
 use vouchsafe_verifier::crypto::Ring;
@@ -34,6 +34,8 @@ pub(crate) enum Found {
     Word(Heartbeat, bool),
     /// Of no boot: who signed it is held against the policy.
     Revocations(Box<SignedRevocations>),
+    /// Of no boot, as well.
+    Image(Box<SignedImage>),
     /// Dealt with before its batch: a boot's record makes the key known.
     Boot,
     /// Of a boot whose key is not to be had, for which there is an alarm already.
@@ -51,10 +53,14 @@ pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
             return Looked { index, hash, kind: None, boot: Hex([0; 32]), found };
         }
     };
-    if let Leaf::Revocation(signed) = leaf {
-        let kind = Some(LeafType::Revocation);
-        return Looked { index, hash, kind, boot: Hex([0; 32]), found: Found::Revocations(Box::new(signed)) };
-    }
+    let of_no_boot = |kind, found| Looked { index, hash, kind: Some(kind), boot: Hex([0; 32]), found };
+    let leaf = match leaf {
+        Leaf::Revocation(signed) => {
+            return of_no_boot(LeafType::Revocation, Found::Revocations(Box::new(signed)));
+        }
+        Leaf::Image(signed) => return of_no_boot(LeafType::Image, Found::Image(Box::new(signed))),
+        leaf => leaf,
+    };
     let boot = Hex(leaf.boot().unwrap_or_default());
     let found = match (&leaf, keys.get(&boot.0)) {
         (Leaf::Boot(_), Some(_)) => Found::Boot,

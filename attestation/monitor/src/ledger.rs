@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use vouchsafe_bundle::LoggedEpoch;
 use vouchsafe_receipt::{
-    AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, Leaf, LeafType,
-    ReceiptKey, Settlement, records,
+    AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, ImageManifest,
+    Leaf, LeafType, ReceiptKey, Settlement, records,
 };
 use vouchsafe_translog::TrustedLog;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -14,6 +15,7 @@ use vouchsafe_verifier::{Endorsements, UnixSeconds};
 use crate::appraise::Appraise;
 use crate::chain::Chain;
 use crate::files;
+use crate::images;
 use crate::leaf::{Found, Keys, Looked};
 use crate::mirror::Mirror;
 use crate::revoked;
@@ -107,6 +109,10 @@ impl Ledger<'_> {
             self.violations.extend(revoked::look(state, index, &signed, self.appraise));
             return Ok(());
         }
+        if let Found::Image(signed) = found {
+            self.violations.extend(images::look(state, index, &signed, self.appraise));
+            return Ok(());
+        }
         let Some(boot) = state.boots.get_mut(&id.to_string()) else { return Ok(()) };
         boot.last_time = boot.last_time.max(self.time);
         let mut named = None;
@@ -150,7 +156,8 @@ impl Ledger<'_> {
                     }
                 }
             }
-            Found::Boot | Found::Unverifiable | Found::Wrong(_) | Found::Revocations(_) => {}
+            Found::Boot | Found::Unverifiable | Found::Wrong(_) | Found::Revocations(_) | Found::Image(_) => {
+            }
         }
         if let Some(checkpoint) = named {
             // A boot is at least as old as the trees its entries name.
@@ -163,19 +170,21 @@ impl Ledger<'_> {
     /// Judges the boots and epochs whose endorsements have come, or have had their time: for the moment
     /// by which the boot was in the log, as far as witnesses say.
     pub(crate) fn appraise(&mut self, state: &mut State) -> Result<(), Error> {
-        for boot in state.boots.values_mut() {
+        let State { boots, images, .. } = state;
+        for boot in boots.values_mut() {
             if boot.appraisal.is_some() && boot.epochs_unjudged.is_empty() {
                 continue;
             }
             let at = self.logged_by(boot.index);
+            let images = images::before(images, boot.index);
             let overdue = boot.first_time.saturating_add(ENDORSEMENTS_SECONDS_MAX) < self.time;
             let may_wait = boot.endorsements.is_none() && !overdue;
             let endorsements = self.endorsements(boot.index, boot.endorsements)?;
             if boot.appraisal.is_none() {
-                boot.appraisal = self.boot_appraisal(boot, endorsements.as_ref(), at, may_wait)?;
+                boot.appraisal = self.boot_appraisal(boot, endorsements.as_ref(), &images, at, may_wait)?;
             }
             for (index, record) in std::mem::take(&mut boot.epochs_unjudged) {
-                if !self.epoch(boot, index, &record, (endorsements.as_ref(), at), may_wait)? {
+                if !self.epoch(boot, index, &record, (endorsements.as_ref(), &images, at), may_wait)? {
                     boot.epochs_unjudged.push((index, record));
                 }
             }
@@ -209,6 +218,7 @@ impl Ledger<'_> {
         &mut self,
         boot: &Boot,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
         may_wait: bool,
     ) -> Result<Option<Appraisal>, Error> {
@@ -216,7 +226,7 @@ impl Ledger<'_> {
         let Some(attested) = self.attested(index, &statement, &evidence)? else {
             return Ok(Some(Appraisal::Refused("blob_missing".into())));
         };
-        match self.appraise.boot(&attested, endorsements, at) {
+        match self.appraise.boot(&attested, endorsements, images, at) {
             Ok(accepted) => Ok(Some(Appraisal::Accepted(accepted))),
             Err(_) if may_wait => Ok(None),
             Err(refused) => {
@@ -267,7 +277,7 @@ impl Ledger<'_> {
         boot: &Boot,
         index: u64,
         record: &EpochRecord,
-        (endorsements, at): (Option<&Endorsements>, UnixSeconds),
+        (endorsements, images, at): (Option<&Endorsements>, &[ImageManifest], UnixSeconds),
         may_wait: bool,
     ) -> Result<bool, Error> {
         let Some(attested) = self.attested(index, &record.statement, &record.evidence)? else {
@@ -280,7 +290,8 @@ impl Ledger<'_> {
         let (statement, evidence) = boot.blobs;
         let Some(of_boot) = self.attested(boot.index, &statement, &evidence)? else { return Ok(true) };
         let judge = |appraise: &dyn Appraise, endorsements: Option<&Endorsements>, at| {
-            appraise.epoch(&of_boot, &attested, record.epoch, endorsements, at)
+            let logged = LoggedEpoch { boot: &of_boot, epoch: &attested, number: record.epoch };
+            appraise.epoch(logged, endorsements, images, at)
         };
         let refused = match judge(self.appraise, endorsements, at) {
             Ok(()) => return Ok(true),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_receipt::revocation::Revocation;
-use vouchsafe_receipt::{EpochRecord, threshold};
+use vouchsafe_receipt::{EpochRecord, ImageManifest, threshold};
 use vouchsafe_translog::Frontier;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
@@ -58,6 +58,9 @@ pub struct State {
     /// The newest list of revocations in the log that enough of the policy's keys signed.
     #[serde(default)]
     pub(crate) revocations: Option<Revocations>,
+    /// Images in the log that enough of the policy's keys released, oldest first.
+    #[serde(default)]
+    pub(crate) images: Vec<Image>,
     /// Checkpoints that were verified.
     pub(crate) checkpoints: u64,
     /// What was measured.
@@ -191,6 +194,16 @@ pub struct Revocations {
     pub revocations: Vec<Revocation>,
 }
 
+/// A released image that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Index of its leaf; of several with one manifest, the first one's.
+    pub index: u64,
+    /// What is released.
+    pub manifest: ImageManifest,
+}
+
 /// What a witness did lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -221,6 +234,7 @@ impl State {
             alarms_dropped: 0,
             witnesses: BTreeMap::new(),
             revocations: None,
+            images: Vec::new(),
             checkpoints: 0,
             gap: Gap::default(),
             ahead: BTreeMap::new(),
@@ -256,6 +270,11 @@ impl State {
     /// Boots by their id in hexadecimal.
     pub fn boots(&self) -> &BTreeMap<String, Boot> {
         &self.boots
+    }
+
+    /// Released images, oldest first.
+    pub fn images(&self) -> &[Image] {
+        &self.images
     }
 
     /// Receipts that were signed, as later records prove, and are not in the log.

@@ -389,6 +389,24 @@ pub enum Violation {
         /// Why not.
         why: String,
     },
+    /// An image that too few of those released who may, or nobody is known who may.
+    #[error("entry {index} releases an image and is not to be believed: {why}")]
+    ImageUnverified {
+        /// The image's entry.
+        index: u64,
+        /// Why not.
+        why: String,
+    },
+    /// Two images under one name.
+    #[error("entry {index} releases another image as {release:?}, which entry {first} released")]
+    ImageRenamed {
+        /// The later one's entry.
+        index: u64,
+        /// The earlier one's.
+        first: u64,
+        /// The name of both.
+        release: String,
+    },
     /// Two lists of revocations with one serial.
     #[error("entry {index} is another list of revocations with serial {serial}: {first} and {second}")]
     RevocationForked {

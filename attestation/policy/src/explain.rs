@@ -306,6 +306,13 @@ fn enclave(document: &PolicyDocument) -> Vec<String> {
         let keys: Vec<_> = quorum.keys.iter().map(|key| key.as_str()).collect();
         said.push(format!("{} of these witnesses saw the log's state: {}.", quorum.threshold, list(&keys)));
     }
+    if let Some(releases) = document.images.released.required() {
+        said.push(format!(
+            "The guest's image was released: {} of {} keys signed its manifest, which is in one of these logs.",
+            releases.threshold,
+            releases.keys.len()
+        ));
+    }
     if let Some(revocations) = document.revocations.list.required() {
         said.push(format!(
             "A list of revocations is at hand, at most {} s old and signed with {} of {} keys, that names none of this.",

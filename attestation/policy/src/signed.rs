@@ -65,7 +65,7 @@ pub enum Error {
     /// Another release with the same serial was seen before: somebody signed two.
     #[error("another release with serial {0} was seen before")]
     Fork(u64),
-    /// What is wrong with a list of revocations.
+    /// What is wrong with a list of revocations, or with the manifest of an image.
     #[error("{0}")]
     Revocations(vouchsafe_receipt::Error),
     /// The document in it is no policy.

@@ -96,13 +96,29 @@ pub fn with_revokers(
     threshold: u64,
     age_seconds_max: u64,
 ) -> Result<String, Error> {
+    let list = json!({"keys": keys(spkis), "threshold": threshold, "age_seconds_max": age_seconds_max});
+    requiring(document, "/revocations/list", &list)
+}
+
+/// A policy with those put in who may release images, everything else being left as it is.
+///
+/// # Errors
+/// As [`Policy::parse`], of the document or of what becomes of it.
+pub fn with_releasers(document: &[u8], spkis: &[Vec<u8>], threshold: u64) -> Result<String, Error> {
+    requiring(document, "/images/released", &json!({"keys": keys(spkis), "threshold": threshold}))
+}
+
+fn keys(spkis: &[Vec<u8>]) -> Vec<String> {
+    spkis.iter().map(|spki| to_base64(spki)).collect()
+}
+
+/// A policy that requires something in the place of a rule.
+fn requiring(document: &[u8], rule: &str, required: &Value) -> Result<String, Error> {
     Policy::parse(document)?;
-    let keys: Vec<_> = spkis.iter().map(|spki| to_base64(spki)).collect();
-    let list = json!({"keys": keys, "threshold": threshold, "age_seconds_max": age_seconds_max});
     // A policy was read of it: each of its objects has each key once.
     let mut value: Value = serde_json::from_slice(document).unwrap_or_default();
-    if let Some(rule) = value.pointer_mut("/revocations/list") {
-        *rule = json!({"require": list});
+    if let Some(rule) = value.pointer_mut(rule) {
+        *rule = json!({"require": required});
     }
     let text = printed(&value);
     Policy::parse(text.as_bytes()).map(|_| text)

@@ -1,8 +1,8 @@
 //! What enters the transparency log: one type byte, then the body.
 //!
 //! Signed leaves have the body `4-byte big-endian length ‖ DSSE PAE ‖ 64 signature bytes`. The key id
-//! of the envelope is left out, since it is the boot that the payload names. Revocations have more than one
-//! signature: see [`SignedRevocations`]. Images have their type byte reserved; no such leaf is well-formed yet.
+//! of the envelope is left out, since it is the boot that the payload names. Revocations and images are of no boot and
+//! can have several signatures: `key id ‖ signature` of each, by ascending key ids. [`Leaf::parse`] reads any leaf.
 
 use alloc::vec::Vec;
 
@@ -10,9 +10,10 @@ use vouchsafe_verifier::crypto::Crypto;
 
 use crate::dsse::parse_pae;
 use crate::signed::{self, Signed};
+use crate::threshold::SignedDocument;
 use crate::{
     BootRecord, Close, EndorsementsRecord, Envelope, EpochRecord, Error, Heartbeat, PayloadType,
-    ReceiptPayload, SignedRevocations,
+    ReceiptPayload, SignedImage, SignedRevocations,
 };
 
 /// Longest leaf, in bytes: an entry bundle states lengths in 16 bits.
@@ -36,7 +37,7 @@ pub enum LeafType {
     Heartbeat,
     /// A boot's last word.
     Close,
-    /// Reserved: the manifest of an image.
+    /// The manifest of a released image. Not of any boot.
     Image,
     /// A list of revocations. Not of any boot.
     Revocation,
@@ -105,6 +106,8 @@ pub enum Leaf {
     Heartbeat(SignedLeaf),
     /// A close record; verify with [`Close::verify`].
     Close(SignedLeaf),
+    /// The manifest of a released image; verify with [`SignedImage::verify`].
+    Image(SignedImage),
     /// A list of revocations; verify with [`SignedRevocations::verify`].
     Revocation(SignedRevocations),
 }
@@ -161,8 +164,13 @@ impl Leaf {
             Some(LeafType::Endorsements) => EndorsementsRecord::parse(body).map(Self::Endorsements),
             Some(LeafType::Heartbeat) => SignedLeaf::parse::<Heartbeat>(body).map(Self::Heartbeat),
             Some(LeafType::Close) => SignedLeaf::parse::<Close>(body).map(Self::Close),
-            Some(LeafType::Revocation) => SignedRevocations::parse_leaf_body(body).map(Self::Revocation),
-            Some(LeafType::Image) | None => Err(Error::LeafType { byte: *byte }),
+            Some(LeafType::Image) => SignedDocument::parse_leaf_body(PayloadType::Image, body)
+                .and_then(SignedImage::of)
+                .map(Self::Image),
+            Some(LeafType::Revocation) => SignedDocument::parse_leaf_body(PayloadType::Revocation, body)
+                .and_then(SignedRevocations::of)
+                .map(Self::Revocation),
+            None => Err(Error::LeafType { byte: *byte }),
         }
     }
 
@@ -175,7 +183,17 @@ impl Leaf {
             Self::Endorsements(_) => LeafType::Endorsements,
             Self::Heartbeat(_) => LeafType::Heartbeat,
             Self::Close(_) => LeafType::Close,
+            Self::Image(_) => LeafType::Image,
             Self::Revocation(_) => LeafType::Revocation,
+        }
+    }
+
+    /// What several people release together, whoever they are; `None` for what a boot's key signs, or nobody.
+    pub fn released(&self) -> Option<&SignedDocument> {
+        match self {
+            Self::Image(signed) => Some(signed.document()),
+            Self::Revocation(signed) => Some(signed.document()),
+            _ => None,
         }
     }
 
@@ -188,7 +206,7 @@ impl Leaf {
             | Self::Epoch(signed)
             | Self::Heartbeat(signed)
             | Self::Close(signed) => Some(signed.boot),
-            Self::Revocation(_) => None,
+            Self::Image(_) | Self::Revocation(_) => None,
         }
     }
 
@@ -196,6 +214,7 @@ impl Leaf {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Endorsements(record) => endorsements_leaf(record),
+            Self::Image(signed) => image_leaf(signed),
             Self::Revocation(signed) => revocations_leaf(signed),
             Self::Receipt(signed)
             | Self::Boot(signed)
@@ -235,9 +254,14 @@ pub fn endorsements_leaf(record: &EndorsementsRecord) -> Vec<u8> {
     [&[LeafType::Endorsements.byte()], record.to_bytes().as_slice()].concat()
 }
 
+/// The leaf of the manifest of a released image.
+pub fn image_leaf(signed: &SignedImage) -> Vec<u8> {
+    [&[LeafType::Image.byte()], signed.document().to_leaf_body().as_slice()].concat()
+}
+
 /// The leaf of a list of revocations.
 pub fn revocations_leaf(signed: &SignedRevocations) -> Vec<u8> {
-    [&[LeafType::Revocation.byte()], signed.to_leaf_body().as_slice()].concat()
+    [&[LeafType::Revocation.byte()], signed.document().to_leaf_body().as_slice()].concat()
 }
 
 /// The RFC 6962 leaf hash of a receipt: what the next receipt names as `previous`.

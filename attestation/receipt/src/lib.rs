@@ -11,6 +11,7 @@
 //! - [`commitment`], [`Opening`]: salted commitments to request, response and execution.
 //! - [`stream`]: the hash chain over a streamed answer and its signed heads.
 //! - [`Leaf`], [`records`]: what enters the transparency log.
+//! - [`image`]: what was released, and what guests of it measure to, under a [`threshold`] of signatures.
 //! - [`revocation`]: what is not to be believed any more, under a [`threshold`] of signatures.
 //! - [`AttestationDocument`]: what an enclave presents of itself to a client; [`ReceiptDocument`]: what it
 //!   keeps of an answer.
@@ -34,6 +35,7 @@ mod document;
 mod dsse;
 mod error;
 mod execution;
+pub mod image;
 mod leaf;
 mod low_s;
 mod model;
@@ -52,8 +54,9 @@ pub use document::{AttestationDocument, AttestedStatement, ChallengeAnswer, Rece
 pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, PayloadType, ReceiptKey, pae};
 pub use error::Error;
 pub use execution::{ExecutionRecord, Usage};
+pub use image::{ImageManifest, SignedImage, VerifiedImage};
 pub use leaf::{
-    LEAF_BYTES_MAX, Leaf, LeafType, SignedLeaf, endorsements_leaf, envelope_leaf, receipt_leaf,
+    LEAF_BYTES_MAX, Leaf, LeafType, SignedLeaf, endorsements_leaf, envelope_leaf, image_leaf, receipt_leaf,
     receipt_leaf_hash, revocations_leaf,
 };
 pub use low_s::{is_low_s, to_low_s};

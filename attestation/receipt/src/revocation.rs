@@ -12,7 +12,7 @@ mod held;
 
 pub use held::{HELD_MAX, IN_FORCE_BYTES_MAX, RevocationsInForce};
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -22,7 +22,6 @@ use vouchsafe_verifier::encoding::Hex;
 use vouchsafe_verifier::strict_json::{self, Fault, Fields, FromValue, Limits, Value};
 use vouchsafe_verifier::{Moment, UnixSeconds, json_deserialize, json_fields, json_record, json_words};
 
-use crate::dsse::parse_pae;
 use crate::payload::check_integers;
 use crate::signed::to_bytes;
 use crate::threshold::{KeySignature, Seen, SignedDocument, Signers};
@@ -40,8 +39,6 @@ const VERSION: u64 = 1;
 const LIMITS: Limits = Limits { bytes_max: REVOCATIONS_BYTES_MAX, depth_max: 5 };
 const NAME_BYTES_MAX: usize = 128;
 const REASON_BYTES_MAX: usize = 1024;
-/// One signature in a leaf: the key's id, then r‖s.
-const SIGNATURE_BYTES: usize = 96;
 
 /// Everything that is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -313,7 +310,7 @@ impl SignedRevocations {
         Self::of(SignedDocument::parse(json, kind, SIGNED_REVOCATIONS_BYTES_MAX)?)
     }
 
-    fn of(document: SignedDocument) -> Result<Self, Error> {
+    pub(crate) fn of(document: SignedDocument) -> Result<Self, Error> {
         let list = RevocationList::parse(document.unverified_payload())?;
         Ok(Self { document, list })
     }
@@ -338,9 +335,9 @@ impl SignedRevocations {
         &self.list
     }
 
-    /// Whether each signature is under the id of one of the signers, as a log demands of a leaf.
-    pub fn is_by(&self, signers: &Signers) -> bool {
-        self.document.is_by(signers)
+    /// The envelope: payload and signatures, unverified.
+    pub fn document(&self) -> &SignedDocument {
+        &self.document
     }
 
     /// Verifies that enough of the signers signed it. Dates and serial are for whoever uses it.
@@ -351,41 +348,6 @@ impl SignedRevocations {
         let payload = self.document.open(signers, crypto)?;
         let seen = Seen { serial: self.list.serial, release: Hex(crypto.sha256(payload)) };
         Ok(VerifiedRevocations { list: Arc::new(self.list.clone()), seen })
-    }
-
-    /// The body of its leaf: `4-byte big-endian length ‖ DSSE PAE`, then each signature as `key id ‖ r‖s` by
-    /// ascending key ids.
-    pub(crate) fn to_leaf_body(&self) -> Vec<u8> {
-        let pae = self.document.pae();
-        let length = u32::try_from(pae.len()).unwrap_or(u32::MAX);
-        let mut signatures = self.document.signatures().to_vec();
-        signatures.sort_by_key(|one| one.key_id);
-        let signatures = signatures.iter().flat_map(|one| [one.key_id.as_slice(), &one.signature].concat());
-        length.to_be_bytes().into_iter().chain(pae).chain(signatures).collect()
-    }
-
-    pub(crate) fn parse_leaf_body(body: &[u8]) -> Result<Self, Error> {
-        let malformed = |why: &str| Error::LeafMalformed(why.to_string());
-        let (length, rest) = body.split_first_chunk::<4>().ok_or_else(|| malformed("no length"))?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (pae, signatures) =
-            rest.split_at_checked(length).ok_or_else(|| malformed("shorter than its length says"))?;
-        let kind = PayloadType::Revocation;
-        let payload = parse_pae(kind, pae).ok_or(Error::LeafSignedType { expected: kind.as_str() })?;
-        let (chunks, rest) = signatures.as_chunks::<SIGNATURE_BYTES>();
-        if chunks.is_empty() || !rest.is_empty() {
-            return Err(malformed("what follows the signed bytes is not one signature or several"));
-        }
-        let mut parsed: Vec<KeySignature> = Vec::new();
-        for chunk in chunks {
-            let Some((key_id, signature)) = chunk.split_first_chunk::<32>() else { continue };
-            let Ok(signature) = <[u8; 64]>::try_from(signature) else { continue };
-            if parsed.last().is_some_and(|last| last.key_id >= *key_id) {
-                return Err(malformed("its signatures are not in the order of their keys"));
-            }
-            parsed.push(KeySignature { key_id: *key_id, signature });
-        }
-        Self::of(SignedDocument::with_signatures(kind.as_str(), payload.to_vec(), parsed)?)
     }
 }
 

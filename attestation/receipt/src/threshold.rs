@@ -16,11 +16,13 @@ use vouchsafe_verifier::encoding::{Base64, Hex, from_base64, to_base64, to_hex};
 use vouchsafe_verifier::json_record;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
-use crate::dsse::{EnvelopeJson, SignatureJson};
-use crate::{Error, ReceiptKey, is_low_s, pae};
+use crate::dsse::{EnvelopeJson, SignatureJson, parse_pae};
+use crate::{Error, PayloadType, ReceiptKey, is_low_s, pae};
 
 /// Most signatures under one release, and most keys that may sign.
 pub const SIGNATURES_MAX: usize = 64;
+/// One signature in a leaf: the key's id, then r‖s.
+const LEAF_SIGNATURE_BYTES: usize = 96;
 
 /// Keys that may sign, and how many of them must.
 #[derive(Debug, Clone)]
@@ -78,6 +80,7 @@ pub struct KeySignature {
 pub struct SignedDocument {
     payload_type: &'static str,
     payload: Vec<u8>,
+    /// By ascending key ids, each once.
     signatures: Vec<KeySignature>,
 }
 
@@ -125,6 +128,8 @@ impl SignedDocument {
         if signatures.iter().enumerate().any(is_second) {
             return Err(Error::EnvelopeMalformed("two signatures under one key id".into()));
         }
+        let mut signatures = signatures;
+        signatures.sort_by_key(|one| one.key_id);
         Ok(Self { payload_type, payload, signatures })
     }
 
@@ -160,7 +165,8 @@ impl SignedDocument {
     /// Adds a signature over [`SignedDocument::pae`], in the place of an older one of the same key.
     pub fn add(&mut self, one: KeySignature) {
         self.signatures.retain(|known| known.key_id != one.key_id);
-        self.signatures.push(one);
+        let place = self.signatures.partition_point(|known| known.key_id < one.key_id);
+        self.signatures.insert(place, one);
     }
 
     /// The payload, if enough of the signers signed it. What others signed counts for nothing.
@@ -182,6 +188,39 @@ impl SignedDocument {
             true => Ok(&self.payload),
             false => Err(Error::Threshold { good, threshold: signers.threshold }),
         }
+    }
+
+    /// The body of its leaf: `4-byte big-endian length ‖ DSSE PAE`, then each signature as `key id ‖ r‖s` by
+    /// ascending key ids.
+    pub(crate) fn to_leaf_body(&self) -> Vec<u8> {
+        let pae = self.pae();
+        let length = u32::try_from(pae.len()).unwrap_or(u32::MAX);
+        let signatures =
+            self.signatures.iter().flat_map(|one| [one.key_id.as_slice(), &one.signature].concat());
+        length.to_be_bytes().into_iter().chain(pae).chain(signatures).collect()
+    }
+
+    pub(crate) fn parse_leaf_body(kind: PayloadType, body: &[u8]) -> Result<Self, Error> {
+        let malformed = |why: &str| Error::LeafMalformed(why.to_string());
+        let (length, rest) = body.split_first_chunk::<4>().ok_or_else(|| malformed("no length"))?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let (pae, signatures) =
+            rest.split_at_checked(length).ok_or_else(|| malformed("shorter than its length says"))?;
+        let payload = parse_pae(kind, pae).ok_or(Error::LeafSignedType { expected: kind.as_str() })?;
+        let (chunks, rest) = signatures.as_chunks::<LEAF_SIGNATURE_BYTES>();
+        if chunks.is_empty() || !rest.is_empty() {
+            return Err(malformed("what follows the signed bytes is not one signature or several"));
+        }
+        let mut parsed: Vec<KeySignature> = Vec::new();
+        for chunk in chunks {
+            let Some((key_id, signature)) = chunk.split_first_chunk::<32>() else { continue };
+            let Ok(signature) = <[u8; 64]>::try_from(signature) else { continue };
+            if parsed.last().is_some_and(|last| last.key_id >= *key_id) {
+                return Err(malformed("its signatures are not in the order of their keys"));
+            }
+            parsed.push(KeySignature { key_id: *key_id, signature });
+        }
+        Self::with_signatures(kind.as_str(), payload.to_vec(), parsed)
     }
 
     /// Whether each signature is under the id of one of the signers: so that nobody can make many documents of

@@ -87,7 +87,6 @@ fn a_leaf_of_one_type_does_not_pass_for_another() {
             let code = Leaf::parse(&bytes).unwrap_err().code();
             let expected = match other {
                 LeafType::Endorsements => "payload_malformed",
-                LeafType::Image => "leaf_type_unknown",
                 _ => "leaf_signed_type_wrong",
             };
             assert_eq!(code, expected, "{kind:?} as {other:?}");
@@ -151,7 +150,7 @@ fn what_is_no_leaf_is_refused_by_name() {
     for (bytes, code) in [
         (vec![], "leaf_malformed"),
         (vec![0], "leaf_type_unknown"),
-        (vec![7], "leaf_type_unknown"),
+        (vec![7], "leaf_malformed"),
         (vec![9], "leaf_type_unknown"),
         (vec![1], "leaf_malformed"),
         (vec![1, 0xff, 0xff, 0xff, 0xff], "leaf_malformed"),

@@ -144,6 +144,7 @@ fn evidence_verdict(
         report_data: expected.report_data.as_ref(),
         test_root: expected.trust_root.as_deref(),
         revocations: terms.revocations.as_ref(),
+        image: None,
     };
     appraise_evidence(evidence, endorsements, &terms.policy, &inputs, &RustCrypto)
 }

@@ -15,7 +15,7 @@
 //! | `OVMF.amdsev.fd`, `OVMF.tdx.fd` | firmware for SNP and for TDX |
 //! | `manifest.json` | digests of all of it, and of what is inside |
 //! | `measurements-*.json` | what a guest must measure to, as policies take it |
-//! | `release.leaf` | the signed release, where there is one |
+//! | `release.json` | the signed release, where there is one |
 
 mod build;
 mod disk;
@@ -43,9 +43,9 @@ struct Arguments {
 enum Command {
     /// Build an image
     Build(Build),
-    /// Sign an image's measurements and digests as a release: `release.leaf`, in the form of a log leaf
+    /// Sign an image's measurements and digests as a release, `release.json`, or add a signature to it
     Release(Release),
-    /// Hold an image and its `release.leaf` against a release key
+    /// Hold an image and its `release.json` against a release key
     Verify(Verify),
     /// Print the pinned packages that an image is made from, as JSON
     Inputs,
@@ -86,7 +86,7 @@ struct Build {
 struct Release {
     /// The image
     image: PathBuf,
-    /// The release key, PKCS #8 in DER; made at the first use
+    /// The release key, PKCS #8 in PEM; made at the first use
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// What the release is called
@@ -98,7 +98,7 @@ struct Release {
 struct Verify {
     /// The image
     image: PathBuf,
-    /// The release key's public half, DER, as `release` wrote it beside the key
+    /// The release key's public half, PEM, as `release` wrote it beside the key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }

@@ -1,126 +1,129 @@
-//! A release: what an image is and what it measures to, signed, in the form of a log leaf.
+//! A release: what an image is and what guests of it measure to, signed, to be entered into a transparency log.
 //!
-//! So that every measurement that an operator ever blessed can be enumerated. The leaf is the type byte of
-//! images, a 4-byte big-endian length, the DSSE pre-authentication encoding of the payload, and 64 bytes
-//! of signature (ECDSA P-256, low s), as all signed leaves are. No log admits such leaves yet; until one
-//! does, the file is published beside the image.
+//! So that every measurement that was ever blessed can be enumerated. `release.json` is an image manifest of
+//! `vouchsafe_receipt::image` under one signature or several: each releaser runs `release` on an image of their own
+//! build, or `vouchsafe policy sign`. `vouchsafe policy submit` enters it into a log whose policy names enough of
+//! them.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde::{Deserialize, Serialize};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use serde_json::Value;
-use vouchsafe_receipt::{Envelope, LEAF_BYTES_MAX, LeafType, PayloadType, ReceiptKey, pae, to_low_s};
+use vouchsafe_receipt::image::{ImageDigests, ImageMeasurement};
+use vouchsafe_receipt::threshold::{KeySignature, Signers};
+use vouchsafe_receipt::{ImageManifest, ReceiptKey, SignedImage, to_low_s};
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
-use vouchsafe_verifier::encoding::to_hex;
+use vouchsafe_verifier::encoding::{Hex, from_hex, to_base64, to_hex};
+use vouchsafe_verifier::{Moment, UnixSeconds};
 
 use crate::manifest::sha256_of_file;
 
-const LEAF: &str = "release.leaf";
+const RELEASE: &str = "release.json";
 const MANIFEST: &str = "manifest.json";
-const SIGNATURE_BYTES: usize = 64;
 
-/// What is signed.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Payload {
-    /// Version of this format: 1.
-    version: u32,
-    /// What the release is called.
-    release: String,
-    /// SHA-256 of the release key's SubjectPublicKeyInfo.
-    key: String,
-    /// SHA-256 of `manifest.json`, which names every input and every part by digest.
-    manifest: String,
-    /// The measurements of a guest of this image, each as policies take it.
-    measurements: Vec<Value>,
-}
-
-/// Signs the image in `image` and writes the leaf into it.
+/// Signs the image in `image` and writes the release into it; adds a signature where it is released already.
 pub(crate) fn run(image: &Path, key_file: &Path, release: &str) -> Result<()> {
-    let key = load_or_make(key_file)?;
-    let payload = Payload {
-        version: 1,
-        release: release.to_owned(),
-        key: to_hex(&key.id),
-        manifest: sha256_of_file(&image.join(MANIFEST))?,
-        measurements: measurements(image)?,
-    };
     check_files(image)?;
-    let leaf = key.sign(serde_json::to_vec(&payload)?)?;
-    if leaf.len() > LEAF_BYTES_MAX {
-        bail!("the release has {} bytes, where a leaf has {LEAF_BYTES_MAX} at most", leaf.len());
-    }
-    fs::write(image.join(LEAF), leaf)?;
-    println!("released {release} under key {}", payload.key);
+    let (digest, measurements) = (manifest_digest(image)?, measurements(image)?);
+    let path = image.join(RELEASE);
+    let mut signed = if path.exists() {
+        let signed = read(&path)?;
+        hold(&signed, digest, &measurements)?;
+        let name = &signed.unverified_manifest().release;
+        if name != release {
+            bail!("the image is released as {name:?} already; remove {RELEASE} to release it anew");
+        }
+        signed
+    } else {
+        let issued = Moment(UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs()));
+        let manifest = ImageManifest::new(release.to_owned(), issued, digest, measurements).map_err(said)?;
+        SignedImage::unsigned(manifest).map_err(said)?
+    };
+    let key = load_or_make(key_file)?;
+    signed.add(key.sign(&signed.pae())?);
+    fs::write(path, signed.to_json())?;
+    println!("released {release} under key {}", to_hex(&key.id));
     Ok(())
 }
 
-/// Holds the leaf in `image` against the key and the image's files.
+/// Holds the release in `image` against the key and the image's files.
 pub(crate) fn verify(image: &Path, public_key: &Path) -> Result<()> {
-    let spki = fs::read(public_key).with_context(|| public_key.display().to_string())?;
-    let key = ReceiptKey::from_spki(&spki, &Ring).map_err(|error| anyhow!("the key: {error}"))?;
-    let leaf = fs::read(image.join(LEAF)).context(LEAF)?;
-    let payload = open(&leaf, &key)?;
-    let manifest = sha256_of_file(&image.join(MANIFEST))?;
-    if payload.manifest != manifest {
-        bail!("the release is of manifest {}, and the image has {manifest}", payload.manifest);
+    let pem = fs::read(public_key).with_context(|| public_key.display().to_string())?;
+    let spki = SubjectPublicKeyInfoDer::from_pem_slice(&pem)
+        .map_err(|_| anyhow!("{}: not a public key in PEM", public_key.display()))?;
+    let signers = Signers::new([spki.as_ref()], 1, &Ring).map_err(said)?;
+    let signed = read(&image.join(RELEASE))?;
+    let verified = signed.verify(&signers, &Ring).map_err(said)?;
+    hold(&signed, manifest_digest(image)?, &measurements(image)?)?;
+    check_files(image)?;
+    let ImageManifest { release, manifest, .. } = verified.manifest();
+    println!("{release}: manifest {manifest}, key {}", to_hex(&Ring.sha256(spki.as_ref())));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<SignedImage> {
+    let json = fs::read(path).context(RELEASE)?;
+    SignedImage::parse(&json).map_err(said)
+}
+
+fn said(error: vouchsafe_receipt::Error) -> anyhow::Error {
+    anyhow!("{error} ({})", error.code())
+}
+
+/// Holds a release against the image that it is of.
+fn hold(signed: &SignedImage, digest: Hex<32>, measurements: &[ImageMeasurement]) -> Result<()> {
+    let released = signed.unverified_manifest();
+    if released.manifest != digest {
+        bail!("the release is of manifest {}, and the image has {digest}", released.manifest);
     }
-    if payload.measurements != measurements(image)? {
+    if released.measurements != measurements {
         bail!("the release states other measurements than the image");
     }
-    check_files(image)?;
-    println!("{}: manifest {manifest}, key {}", payload.release, payload.key);
     Ok(())
 }
 
-/// The payload of a leaf that the key signed.
-fn open(leaf: &[u8], key: &ReceiptKey) -> Result<Payload> {
-    let parse = || {
-        let (kind, rest) = leaf.split_first()?;
-        let (length, rest) = rest.split_first_chunk::<4>()?;
-        let (encoded, signature) =
-            rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        let signature = <[u8; SIGNATURE_BYTES]>::try_from(signature).ok()?;
-        // What follows the type and the payload's length is the payload, if the encoding is one: that
-        // is decided by encoding it again.
-        let start = encoded.windows(2).position(|two| two == b" {")?;
-        let payload = encoded.get(start.checked_add(1)?..)?;
-        let is_encoding = pae(PayloadType::Image.as_str(), payload) == encoded;
-        (*kind == LeafType::Image.byte() && is_encoding).then(|| (payload.to_vec(), signature))
-    };
-    let (payload, signature) = parse().context("the leaf is no release")?;
-    let envelope = Envelope::new(PayloadType::Image, payload, key.id(), signature);
-    let payload = envelope
-        .open(PayloadType::Image, key, &Ring)
-        .map_err(|error| anyhow!("{error} ({})", error.code()))?;
-    let payload: Payload = serde_json::from_slice(payload).context("the release")?;
-    if payload.key != to_hex(&key.id()) {
-        bail!("the release names another key");
-    }
-    Ok(payload)
+fn manifest_digest(image: &Path) -> Result<Hex<32>> {
+    let digest = sha256_of_file(&image.join(MANIFEST))?;
+    from_hex(&digest).map(Hex).context("a digest has 32 bytes")
 }
 
 /// Every reference value beside the image, in the order of the files' names.
-fn measurements(image: &Path) -> Result<Vec<Value>> {
+fn measurements(image: &Path) -> Result<Vec<ImageMeasurement>> {
     let entries = fs::read_dir(image).with_context(|| image.display().to_string())?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| crate::packages::name(path).starts_with("measurements-"));
     files.sort();
-    let mut values = Vec::new();
+    let mut all = Vec::new();
     for file in files {
+        let name = crate::packages::name(&file);
+        let name = name.trim_start_matches("measurements-").trim_end_matches(".json");
         let document: Value = serde_json::from_slice(&fs::read(&file)?)?;
-        let found = document["measurements"]["require"].as_array();
-        values.extend(
-            found.with_context(|| format!("{} states no measurement", file.display()))?.iter().cloned(),
-        );
+        let values = document["measurements"]["require"].as_array();
+        for value in values.with_context(|| format!("{} states no measurement", file.display()))? {
+            let digests = digests(&value["digests"]).with_context(|| file.display().to_string())?;
+            let name = format!("{} {name}", value["name"].as_str().unwrap_or_default());
+            all.push(ImageMeasurement { name: name.trim().to_owned(), digests });
+        }
     }
-    Ok(values)
+    Ok(all)
+}
+
+/// A reference value's digests as a release states them: what a register may be, and nothing of what is ignored.
+fn digests(value: &Value) -> Result<ImageDigests> {
+    let fields = value.as_object().context("a reference value without digests")?;
+    let required = |(name, rule): (&String, &Value)| match rule {
+        Value::Object(rule) => Some((name.clone(), rule.get("require")?.clone())),
+        plain => Some((name.clone(), plain.clone())),
+    };
+    Ok(serde_json::from_value(Value::Object(fields.iter().filter_map(required).collect()))?)
 }
 
 /// Holds every file of the image against the manifest.
@@ -146,43 +149,62 @@ struct Key {
 }
 
 impl Key {
-    fn sign(&self, payload: Vec<u8>) -> Result<Vec<u8>> {
-        let encoded = pae(PayloadType::Image.as_str(), &payload);
-        let signature = self.pair.sign(&self.random, &encoded).map_err(|_| anyhow!("no randomness"))?;
-        let signature = to_low_s(<[u8; SIGNATURE_BYTES]>::try_from(signature.as_ref())?);
-        let length = u32::try_from(encoded.len())?.to_be_bytes();
-        Ok([&[LeafType::Image.byte()], length.as_slice(), &encoded, &signature].concat())
+    fn sign(&self, pae: &[u8]) -> Result<KeySignature> {
+        let signature = self.pair.sign(&self.random, pae).map_err(|_| anyhow!("no randomness"))?;
+        Ok(KeySignature { key_id: self.id, signature: to_low_s(<[u8; 64]>::try_from(signature.as_ref())?) })
     }
 }
 
-/// The key in `file`, made there if there is none, with its public half beside it as `FILE.pub`.
+/// The key in `file`, made there if there is none, with its public half beside it as `FILE.pub`; both in PEM, as
+/// `vouchsafe policy keygen` writes them.
 fn load_or_make(file: &Path) -> Result<Key> {
     let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
     if !file.exists() {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| anyhow!("no randomness"))?;
         let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        out.write_all(pkcs8.as_ref()).and_then(|()| out.sync_all())?;
+        out.write_all(pem("PRIVATE KEY", pkcs8.as_ref()).as_bytes()).and_then(|()| out.sync_all())?;
     }
-    let pkcs8 = fs::read(file).with_context(|| file.display().to_string())?;
-    let pair = EcdsaKeyPair::from_pkcs8(algorithm, &pkcs8, &random)
-        .map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    let unusable = |why: &dyn core::fmt::Display| anyhow!("{}: {why}", file.display());
+    let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(&fs::read(file)?)
+        .map_err(|_| unusable(&"not a private key in PEM"))?;
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.secret_pkcs8_der(), &random)
+        .map_err(|error| unusable(&error))?;
     let point = <[u8; 65]>::try_from(pair.public_key().as_ref()).context("the key is not on P-256")?;
     let spki = ReceiptKey::spki_of_point(&point);
     let mut public = file.as_os_str().to_owned();
     public.push(".pub");
-    fs::write(public, &spki)?;
+    fs::write(public, pem("PUBLIC KEY", &spki))?;
     Ok(Key { pair, random, id: Ring.sha256(&spki) })
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = to_base64(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn measured(byte: &str) -> String {
+        let digest = byte.repeat(48);
+        format!(
+            r#"{{"measurements":{{"require":[
+                {{"name":"a","computed":"by hand","digests":{{"platform":"tdx",
+                    "mrtd":{{"require":["{digest}"]}},"rtmr0":{{"ignore":"tables"}},
+                    "rtmr1":{{"require":["{digest}"]}},"rtmr2":{{"require":["{digest}"]}},
+                    "rtmr3":{{"require":["{digest}"]}}}}}},
+                {{"name":"b","computed":"by hand","digests":{{"platform":"sev-snp","measurement":"{digest}"}}}}
+            ]}}}}"#
+        )
+    }
+
     fn image() -> tempfile::TempDir {
         let image = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(image.path().join(name), text).unwrap();
         write("vmlinuz", "kernel");
-        write("measurements-tdx.json", r#"{"measurements":{"require":[{"name":"a"}]}}"#);
+        write("measurements-tdx.json", &measured("11"));
         let digest = sha256_of_file(&image.path().join("vmlinuz")).unwrap();
         write(MANIFEST, &format!(r#"{{"files":[{{"path":"vmlinuz","sha256":"{digest}"}}]}}"#));
         image
@@ -207,24 +229,35 @@ mod tests {
         let (path, before) = change("vmlinuz", "another");
         refused("vmlinuz has SHA-256");
         fs::write(path, before).unwrap();
-        let (path, before) =
-            change("measurements-tdx.json", r#"{"measurements":{"require":[{"name":"b"}]}}"#);
+        let (path, before) = change("measurements-tdx.json", &measured("22"));
         refused("other measurements");
         fs::write(path, before).unwrap();
         let (path, before) = change(MANIFEST, r#"{"files":[]}"#);
         refused("manifest");
         fs::write(path, before).unwrap();
-        let leaf = fs::read(image.path().join(LEAF)).unwrap();
-        for at in [0, 3, 20, leaf.len() / 2, leaf.len() - 1] {
-            let mut flipped = leaf.clone();
-            flipped[at] ^= 1;
-            fs::write(image.path().join(LEAF), flipped).unwrap();
+        let release = fs::read(image.path().join(RELEASE)).unwrap();
+        let manifest = read(&image.path().join(RELEASE)).unwrap().unverified_manifest().clone();
+        assert_eq!((manifest.release.as_str(), manifest.measurements.len()), ("1.0", 2));
+        assert_eq!(manifest.measurements[0].name, "a tdx");
+        assert!(manifest.measurements[0].digests.registers()[1].is_none(), "what is ignored is left open");
+        // In the payload and the signature each character counts.
+        let text = String::from_utf8(release.clone()).unwrap();
+        let starts = ["\"payload\": \"", "\"sig\": \""].map(|field| text.find(field).unwrap() + field.len());
+        for at in [starts[0], starts[0] + 100, starts[1], starts[1] + 40] {
+            let mut bent = release.clone();
+            bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
+            fs::write(image.path().join(RELEASE), bent).unwrap();
             assert!(verify(image.path(), &public).is_err(), "byte {at}");
         }
-        fs::write(image.path().join(LEAF), leaf).unwrap();
+        fs::write(image.path().join(RELEASE), release).unwrap();
         let other = keys.path().join("other");
         load_or_make(&other).unwrap();
         assert!(verify(image.path(), &keys.path().join("other.pub")).is_err(), "another key");
         verify(image.path(), &public).unwrap();
+        // A second releaser signs the same, and nothing else under that name.
+        run(image.path(), &other, "1.0").unwrap();
+        verify(image.path(), &keys.path().join("other.pub")).unwrap();
+        verify(image.path(), &public).unwrap();
+        assert!(run(image.path(), &other, "1.1").unwrap_err().to_string().contains("released as"));
     }
 }

@@ -192,6 +192,7 @@ impl Answered {
             epoch: statement(b"{}".to_vec()),
             endorsements: None,
             proof: None,
+            image: None,
         })
         .unwrap()
         .to_json()

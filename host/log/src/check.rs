@@ -6,7 +6,7 @@ use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::to_hex;
 
 use crate::Error;
-use crate::admission::{digest, named_blobs};
+use crate::admission::{digest, named_blobs, release_of};
 use crate::edge::{Edge, partial_tiles};
 use crate::log::{damaged, read_bundle, read_tile};
 use crate::storage::{Storage, Tiles, TreeHead, leaf_key};
@@ -128,6 +128,12 @@ impl Walk<'_> {
                 return Err(damaged("the database's index", &why));
             }
             self.report.boots = self.report.boots.saturating_add(1);
+        }
+        if let Some(release) = release_of(&parsed)
+            && self.storage.lock.release(&release.payload)?.is_none_or(|held| held < release.signatures)
+        {
+            let why = format!("the release at {index} is not in it with all its signatures");
+            return Err(damaged("the database's index", &why));
         }
         for sha256 in named_blobs(&parsed) {
             let path = format!("blob/{}", to_hex(&sha256));

@@ -20,7 +20,7 @@ use vouchsafe_verifier::crypto::Ring;
 
 use crate::edge::Edge;
 use crate::staged::Staged;
-use crate::storage::{BootRow, Commit, SignedHead, Storage, Tiles, TreeHead, leaf_key};
+use crate::storage::{BootRow, Commit, Release, SignedHead, Storage, Tiles, TreeHead, leaf_key};
 use crate::{Error, LogKey};
 
 /// How many of the newest leaves have their inclusion paths at hand.
@@ -35,13 +35,15 @@ pub struct NewLeaf {
     pub hash: Hash,
     /// For a boot leaf: the boot's id and the SPKI of its receipt key.
     pub boot: Option<([u8; 32], Vec<u8>)>,
+    /// For what several people released together: what, and under how many signatures.
+    pub release: Option<Release>,
 }
 
 impl NewLeaf {
-    /// A leaf that admits no boot.
+    /// A leaf that admits no boot and is no release.
     pub fn new(bytes: Vec<u8>) -> Self {
         let hash = merkle::leaf_hash(&bytes, &Ring);
-        Self { bytes, hash, boot: None }
+        Self { bytes, hash, boot: None, release: None }
     }
 }
 
@@ -145,7 +147,10 @@ impl Log {
                 Some(BootRow { id, spki, index })
             })
             .collect();
-        storage.lock.commit(&Commit { from, to: &signed, leaves: &keys, boots: &boots })?;
+        let releases: Vec<_> =
+            leaves.iter().zip(places()).filter_map(|(leaf, index)| Some((leaf.release?, index))).collect();
+        let commit = Commit { from, to: &signed, leaves: &keys, boots: &boots, releases: &releases };
+        storage.lock.commit(&commit)?;
         storage.high_water.write(&to)?;
         put_in_place(storage.tiles.as_ref(), &staged)?;
         (self.head, self.bundle) = (signed, bundle);

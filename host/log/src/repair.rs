@@ -10,10 +10,11 @@ use vouchsafe_translog::{Frontier, SignedCheckpoint, Tile, merkle, tile};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::strict_json::{self, Limits};
 
+use crate::admission::release_of;
 use crate::edge::{Edge, partial_tiles};
 use crate::log::{complete_staged, damaged, read_bundle};
 use crate::storage::{
-    BootRow, Database, HighWater as _, LeafKey, Lock as _, Storage, Tiles, TreeHead, leaf_key,
+    BootRow, Database, HighWater as _, LeafKey, Lock as _, Release, Storage, Tiles, TreeHead, leaf_key,
 };
 use crate::{Error, Folder, LogKey};
 
@@ -79,6 +80,7 @@ pub fn run(folder: &Folder, key: &LogKey, mut progress: impl FnMut(u64, u64)) ->
         edge: Edge::default(),
         leaves: Vec::with_capacity(INDEX_ROWS),
         boots: Vec::new(),
+        releases: Vec::new(),
         report: RepairReport { size: head.size, ..RepairReport::default() },
     };
     database.clear_index()?;
@@ -144,6 +146,7 @@ struct Rebuild<'a> {
     edge: Edge,
     leaves: Vec<(LeafKey, u64)>,
     boots: Vec<BootRow>,
+    releases: Vec<(Release, u64)>,
     report: RepairReport,
 }
 
@@ -156,6 +159,8 @@ impl Rebuild<'_> {
             self.edge.push(hash, &Ring);
             self.leaves.push((leaf_key(&hash), index));
             self.boots.extend(self.boot(leaf, index)?);
+            let release = Leaf::parse(leaf).ok().as_ref().and_then(release_of);
+            self.releases.extend(release.map(|release| (release, index)));
         }
         for grown in Tile::grown(tile.first_leaf(), self.edge.size()).filter(|tile| tile.is_full()) {
             self.restore(grown)?;
@@ -193,12 +198,13 @@ impl Rebuild<'_> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.database.add_index(&self.leaves, &self.boots)?;
+        self.database.add_index(&self.leaves, &self.boots, &self.releases)?;
         let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         self.report.leaves_indexed = self.report.leaves_indexed.saturating_add(count(self.leaves.len()));
         self.report.boots_indexed = self.report.boots_indexed.saturating_add(count(self.boots.len()));
         self.leaves.clear();
         self.boots.clear();
+        self.releases.clear();
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn client(address: SocketAddr, policy: &Policy) -> Result<Client> {
         policy: policy.clone(),
         extra_roots: Vec::new(),
         revocations: None,
+        image: None,
     };
     Ok(Client::new(options)?)
 }

@@ -1,12 +1,14 @@
-//! `docs/drills.md` as written: each command in it runs, and prints what the page says that it prints.
+//! `docs/drills.md` and `docs/images.md` as written: each command in them runs, and prints what the page says that it
+//! prints.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use vouchsafe_e2e::{program, root, run};
 
 /// One command of the page.
@@ -159,74 +161,130 @@ fn perform(step: &Step, folder: &Path, variables: &mut Vec<(String, String)>) {
     assert!(is_as_written(&step.printed, &seen), "$ {}\n{text}\nwhere the page has\n{written}", step.command);
 }
 
+/// What a page is executed with.
+struct Stage {
+    folder: PathBuf,
+    own: tempfile::TempDir,
+    log_key: String,
+    witness_key: String,
+}
+
+const ORIGIN: &str = "log.example/drill";
+
+impl Stage {
+    /// A folder with the recorded answer, and the keys of a log and a witness that do not run yet.
+    fn new() -> Self {
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().join("drill");
+        std::fs::create_dir(&folder).unwrap();
+        let golden = root().join("attestation/bundle/tests/data/v1-settled");
+        for (from, to) in [
+            ("policy.json", "base.json"),
+            ("settled.json", "bundle.json"),
+            ("request.json", "request.json"),
+            ("response.json", "response.json"),
+        ] {
+            std::fs::copy(golden.join(from), folder.join(to)).unwrap();
+        }
+        let log_key = line_of(
+            Command::new(program("vouchsafe-log"))
+                .args(["init", "--origin", ORIGIN, "--dir"])
+                .arg(own.path().join("log")),
+        );
+        let witness_key = line_of(
+            Command::new(program("vouchsafe-witness"))
+                .args(["init", "--name", "witness.example/drill", "--state"])
+                .arg(own.path().join("witness")),
+        );
+        Self { folder, own, log_key, witness_key }
+    }
+
+    /// Runs a page's commands; the log starts once there is the policy that it admits by.
+    fn perform(&self, page: &str, commands_min: usize, hook: &str) {
+        let page = std::fs::read_to_string(root().join(page)).unwrap();
+        let steps = steps(&page);
+        assert!(steps.len() > commands_min, "{} commands", steps.len());
+        let programs = program("vouchsafe").parent().unwrap().to_owned();
+        for name in ["vouchsafe-policy", "vouchsafe-monitor", "vouchsafe-log", "vouchsafe-witness"] {
+            program(name);
+        }
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut variables = vec![("PATH".to_owned(), path)];
+        let mut running = Vec::new();
+        for step in &steps {
+            if running.is_empty() && step.command.contains("$LOG") {
+                let (at, started) = self.start();
+                running.extend(started);
+                variables.extend([
+                    ("LOG".to_owned(), format!("http://{at}")),
+                    ("LOG_KEY".to_owned(), self.log_key.clone()),
+                    ("WITNESS_KEY".to_owned(), self.witness_key.clone()),
+                    ("HOOK".to_owned(), hook.to_owned()),
+                ]);
+            }
+            perform(step, &self.folder, &mut variables);
+        }
+    }
+
+    /// The fleet's log and its witness.
+    fn start(&self) -> (String, [Running; 2]) {
+        let mut witness = Command::new(program("vouchsafe-witness"));
+        witness
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", &self.log_key, "--state"])
+            .arg(self.own.path().join("witness"));
+        let (witness, at) = Running::start(&mut witness, "listening ");
+        let mut log = Command::new(program("vouchsafe-log"));
+        log.args(["serve", "--listen", "127.0.0.1:0", "--pool-ms", "10", "--dir"]);
+        log.arg(self.own.path().join("log"));
+        log.args(["--witness", &format!("http://{at}={}", self.witness_key)]);
+        log.arg("--admission").arg(self.folder.join("policy.json"));
+        let (log, at) = Running::start(&mut log, "listening ");
+        until_published(&at);
+        (at, [witness, log])
+    }
+}
+
 #[test]
 fn the_drills_go_as_written() {
-    let page = std::fs::read_to_string(root().join("docs/drills.md")).unwrap();
-    let steps = steps(&page);
-    assert!(steps.len() > 30, "{} commands", steps.len());
-    let own = tempfile::tempdir().unwrap();
-    let folder = own.path().join("drill");
-    std::fs::create_dir(&folder).unwrap();
-    let golden = root().join("attestation/bundle/tests/data/v1-settled");
-    for (from, to) in [
-        ("policy.json", "base.json"),
-        ("settled.json", "bundle.json"),
-        ("request.json", "request.json"),
-        ("response.json", "response.json"),
-    ] {
-        std::fs::copy(golden.join(from), folder.join(to)).unwrap();
-    }
-    let programs = program("vouchsafe").parent().unwrap().to_owned();
-    for name in ["vouchsafe-policy", "vouchsafe-monitor", "vouchsafe-log", "vouchsafe-witness"] {
-        program(name);
-    }
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    let mut variables = vec![("PATH".to_owned(), path)];
-
-    // The fleet's log and its witness start once there is the policy that the log admits by.
-    let (log_folder, witness_folder) = (own.path().join("log"), own.path().join("witness"));
-    let origin = "log.example/drill";
-    let log_key = line_of(
-        Command::new(program("vouchsafe-log")).args(["init", "--origin", origin, "--dir"]).arg(&log_folder),
-    );
-    let witness_key = line_of(
-        Command::new(program("vouchsafe-witness"))
-            .args(["init", "--name", "witness.example/drill", "--state"])
-            .arg(&witness_folder),
-    );
     let (hook, told) = hook();
-    let mut running = Vec::new();
-    for step in &steps {
-        if running.is_empty() && step.command.contains("$LOG") {
-            let mut witness = Command::new(program("vouchsafe-witness"));
-            witness
-                .args(["serve", "--listen", "127.0.0.1:0", "--log", &log_key, "--state"])
-                .arg(&witness_folder);
-            let (witness, at) = Running::start(&mut witness, "listening ");
-            let mut log = Command::new(program("vouchsafe-log"));
-            log.args(["serve", "--listen", "127.0.0.1:0", "--pool-ms", "10", "--dir"]).arg(&log_folder);
-            log.args(["--witness", &format!("http://{at}={witness_key}")]);
-            log.arg("--admission").arg(folder.join("policy.json"));
-            let (log, at) = Running::start(&mut log, "listening ");
-            until_published(&at);
-            running.extend([witness, log]);
-            variables.extend([
-                ("LOG".to_owned(), format!("http://{at}")),
-                ("LOG_KEY".to_owned(), log_key.clone()),
-                ("WITNESS_KEY".to_owned(), witness_key.clone()),
-                ("HOOK".to_owned(), hook.clone()),
-            ]);
-        }
-        perform(step, &folder, &mut variables);
-    }
+    Stage::new().perform("docs/drills.md", 30, &hook);
     // Somebody was woken, three times, and told no more than this.
     for code in ["revoked", "revoked", "revocation_withdrawn"] {
         let alert = told.recv_timeout(Duration::from_secs(60)).unwrap();
-        let alert: serde_json::Value = serde_json::from_str(&alert).unwrap();
-        assert_eq!((&alert["code"], &alert["log"]), (&code.into(), &origin.into()), "{alert}");
+        let alert: Value = serde_json::from_str(&alert).unwrap();
+        assert_eq!((&alert["code"], &alert["log"]), (&code.into(), &ORIGIN.into()), "{alert}");
         assert_eq!(alert.as_object().unwrap().len(), 4, "{alert}");
     }
     assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn images_are_released_as_written() {
+    let stage = Stage::new();
+    program("vouchsafe-image");
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(stage.folder.join(name)).unwrap()).unwrap()
+    };
+    let mut base = read("base.json");
+    for (image, change) in [("image", None), ("other", Some("00".repeat(48)))] {
+        let folder = stage.folder.join(image);
+        std::fs::create_dir(&folder).unwrap();
+        // The guest of the recorded answer is the first.
+        let mut measurements = json!({"require": [base["measurements"]["require"][0].clone()]});
+        if let Some(digest) = change {
+            measurements["require"][0]["digests"]["measurement"] = digest.into();
+        }
+        let write = |name: &str, value: Value| std::fs::write(folder.join(name), value.to_string()).unwrap();
+        write("measurements-snp-1.json", json!({"measurements": measurements}));
+        write("manifest.json", json!({"files": [], "of": image}));
+    }
+    // The fleet's log and witness are trusted beside those of the recorded answer.
+    base["log"]["inclusion"]["require"].as_array_mut().unwrap().push(json!({"key": stage.log_key}));
+    let quorum = &mut base["witnesses"]["quorum"]["require"];
+    quorum["keys"].as_array_mut().unwrap().push(json!(stage.witness_key));
+    quorum["threshold"] = json!(1);
+    std::fs::write(stage.folder.join("base.json"), base.to_string()).unwrap();
+    stage.perform("docs/images.md", 15, "");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use vouchsafe_receipt::{ExecutionRecord, ReceiptPayload, VerifiedRevocations};
 use vouchsafe_verifier::UnixSeconds;
 
+use super::released::Released;
 use crate::policy::{Policy, Rule};
 use crate::verdict::{Conclusion, Finding, Outcome, PolicyName, Statement, Step, Verdict};
 use crate::{codes, policy};
@@ -15,6 +16,8 @@ pub(super) struct Checks<'p> {
     pub(super) now: UnixSeconds,
     /// The newest list of revocations at hand.
     pub(super) revocations: Option<&'p VerifiedRevocations>,
+    /// What is at hand of released images.
+    pub(super) released: Released<'p>,
     pub(super) simulated: bool,
     pub(super) claims: Option<serde_json::Value>,
     pub(super) receipt: Option<ReceiptPayload>,
@@ -45,6 +48,7 @@ impl<'p> Checks<'p> {
             at,
             now: at,
             revocations: None,
+            released: Released::Missing,
             simulated: false,
             claims: None,
             receipt: None,

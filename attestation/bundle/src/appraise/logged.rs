@@ -1,12 +1,15 @@
 //! Boots and epochs as a log admits them and as its monitors judge them: by the whole policy, from what
 //! is public of them, before there is any answer.
 
-use vouchsafe_receipt::{AttestedStatement, BootStatement, EpochStatement, ReceiptKey, report_data};
+use vouchsafe_receipt::{
+    AttestedStatement, BootStatement, EpochStatement, ImageManifest, ReceiptKey, report_data,
+};
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
 use super::checks::{Checks, check};
 use super::evidence::{Basis, OtherRoots, platform_of, unsupported};
+use super::released::{Released, image_of};
 use super::statements::{self, Attested};
 use super::unproved::{self, Subject};
 use super::{model, purpose_fits};
@@ -19,6 +22,7 @@ pub struct AcceptedBoot {
     verdict: Verdict,
     statement: BootStatement,
     receipt_key: ReceiptKey,
+    release: Option<String>,
 }
 
 impl AcceptedBoot {
@@ -32,6 +36,11 @@ impl AcceptedBoot {
         &self.statement
     }
 
+    /// What the release of its image is called, if one of the images measures to what it does.
+    pub fn release(&self) -> Option<&str> {
+        self.release.as_deref()
+    }
+
     /// The key that signs this boot's receipts and records.
     pub fn receipt_key(&self) -> &ReceiptKey {
         &self.receipt_key
@@ -39,7 +48,8 @@ impl AcceptedBoot {
 }
 
 /// Judges a boot: its evidence, what it measures to, who runs it, where its receipts settle, what it
-/// serves. `at` is the moment for which to judge.
+/// serves. `at` is the moment for which to judge, `images` what was released in the log before, under the keys
+/// that the policy names.
 ///
 /// # Errors
 /// The verdict, where it is not accepted.
@@ -47,10 +57,12 @@ pub fn appraise_boot(
     boot: &AttestedStatement,
     endorsements: Option<&Endorsements>,
     policy: &Policy,
+    images: &[ImageManifest],
     at: UnixSeconds,
     crypto: &dyn Crypto,
 ) -> Result<AcceptedBoot, Box<Verdict>> {
     let mut checks = Checks::new(policy, at);
+    checks.released = Released::Read(images);
     purpose_fits(&mut checks);
     let Some(platform) = platform_of(&boot.evidence) else {
         unsupported(&mut checks, Step::BootEvidence);
@@ -86,10 +98,23 @@ pub fn appraise_boot(
     let verdict = checks.conclude();
     match parsed {
         Some((receipt_key, statement)) if verdict.is_accepted() => {
-            Ok(AcceptedBoot { verdict, statement, receipt_key })
+            let image = evidence.as_ref().and_then(|evidence| image_of(images, evidence));
+            let release = image.map(|image| image.release.clone());
+            Ok(AcceptedBoot { verdict, statement, receipt_key, release })
         }
         _ => Err(Box::new(verdict)),
     }
+}
+
+/// An epoch of a boot in a log, by its statement and evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct LoggedEpoch<'a> {
+    /// What the boot's record names.
+    pub boot: &'a AttestedStatement,
+    /// What the epoch's record names.
+    pub epoch: &'a AttestedStatement,
+    /// The epoch's number, by its record.
+    pub number: u64,
 }
 
 /// Judges an epoch of a boot, which is judged with it: the same machine, the same measurement, a
@@ -98,15 +123,16 @@ pub fn appraise_boot(
 /// # Errors
 /// The verdict, where it is not accepted.
 pub fn appraise_epoch(
-    boot: &AttestedStatement,
-    epoch: &AttestedStatement,
-    number: u64,
+    logged: LoggedEpoch<'_>,
     endorsements: Option<&Endorsements>,
     policy: &Policy,
+    images: &[ImageManifest],
     at: UnixSeconds,
     crypto: &dyn Crypto,
 ) -> Result<EpochStatement, Box<Verdict>> {
+    let LoggedEpoch { boot, epoch, number } = logged;
     let mut checks = Checks::new(policy, at);
+    checks.released = Released::Read(images);
     purpose_fits(&mut checks);
     let verified = statements::appraise(&mut checks, boot, epoch, endorsements, &[], crypto);
     match &verified.attested {

@@ -12,6 +12,7 @@ mod model;
 mod openings;
 mod platform;
 mod receipt;
+pub(crate) mod released;
 pub(crate) mod revoked;
 mod settlement;
 mod snp;
@@ -25,16 +26,17 @@ use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds, VerifiedEvidence};
 
-pub use logged::{AcceptedBoot, appraise_boot, appraise_epoch};
+pub use logged::{AcceptedBoot, LoggedEpoch, appraise_boot, appraise_epoch};
 
 use checks::{Checks, check};
 use evidence::{Basis, OtherRoots};
+use released::Released;
 use settlement::Occasion;
 use statements::Attested;
 use unproved::Subject;
 
 use crate::policy::{Purpose, Rule};
-use crate::{Bundle, Error, Policy, Step, StreamRecords, Verdict, VerifiedBoot, codes};
+use crate::{Bundle, Error, LoggedImage, Policy, Step, StreamRecords, Verdict, VerifiedBoot, codes};
 
 const DOCUMENT_VERSION: u64 = 1;
 
@@ -52,12 +54,15 @@ pub struct Inputs<'a> {
     pub extra_roots: &'a [Vec<u8>],
     /// The newest list of revocations at hand.
     pub revocations: Option<&'a VerifiedRevocations>,
+    /// The released image that the enclave runs, with the proof that its release is logged; in place of the one in
+    /// a bundle.
+    pub image: Option<&'a LoggedImage>,
 }
 
 impl Inputs<'_> {
     /// Judge for this moment, with nothing else brought along.
     pub fn new(at: UnixSeconds) -> Self {
-        Self { at, request: None, response: None, extra_roots: &[], revocations: None }
+        Self { at, request: None, response: None, extra_roots: &[], revocations: None, image: None }
     }
 }
 
@@ -73,12 +78,15 @@ pub struct EvidenceInputs<'a> {
     pub test_root: Option<&'a [u8]>,
     /// The newest list of revocations at hand.
     pub revocations: Option<&'a VerifiedRevocations>,
+    /// The released image that the enclave runs, with the proof that its release is logged; in place of the one in
+    /// a bundle.
+    pub image: Option<&'a LoggedImage>,
 }
 
 impl EvidenceInputs<'_> {
     /// Judge for this moment, with nothing else brought along.
     pub fn new(at: UnixSeconds) -> Self {
-        Self { at, report_data: None, test_root: None, revocations: None }
+        Self { at, report_data: None, test_root: None, revocations: None, image: None }
     }
 }
 
@@ -142,6 +150,7 @@ fn judge_bundle(
     purpose_fits(&mut checks);
     revoked::current(&mut checks);
     let parts = bundle.parts();
+    checks.released = released::shown(&mut checks, inputs.image.or(parts.image.as_ref()), crypto);
     let endorsements = parts.endorsements.as_ref();
     let verified = statements::appraise(
         &mut checks,
@@ -187,6 +196,7 @@ pub fn appraise_document(
     let mut checks = Checks::new(policy, inputs.at).with_revocations(inputs.revocations, inputs.at);
     purpose_fits(&mut checks);
     revoked::current(&mut checks);
+    checks.released = released::shown(&mut checks, inputs.image, crypto);
     checks.demand(
         check(Step::Format, "document_version", codes::DOCUMENT_VERSION),
         document.version == DOCUMENT_VERSION,
@@ -218,11 +228,17 @@ pub fn appraise_document(
     }
     let platform = verified.boot.as_ref().map(VerifiedEvidence::platform);
     unproved::record(&mut checks, Subject::Document, platform);
+    let released = match &checks.released {
+        Released::Shown(shown) => Some(shown.clone()),
+        _ => None,
+    };
     let verdict = checks.conclude();
     match verified.attested {
         Some(Attested { boot, epoch, receipt_key }) if verdict.is_accepted() => Ok(VerifiedBoot {
             policy: policy.clone(),
             revocations: inputs.revocations.cloned(),
+            image: inputs.image.cloned(),
+            released,
             verdict,
             platform,
             receipt_key,
@@ -246,6 +262,7 @@ pub fn appraise_evidence(
 ) -> Verdict {
     let mut checks = Checks::new(policy, inputs.at).with_revocations(inputs.revocations, inputs.at);
     revoked::current(&mut checks);
+    checks.released = released::shown(&mut checks, inputs.image, crypto);
     let Some(platform) = evidence::platform_of(evidence) else {
         evidence::unsupported(&mut checks, Step::BootEvidence);
         return checks.conclude();
@@ -271,6 +288,9 @@ pub(crate) fn check_answer(
     let mut checks = Checks::new(&boot.policy, at).with_revocations(boot.revocations.as_ref(), at);
     revoked::current(&mut checks);
     revoked::boot(&mut checks, &boot.boot.boot.0);
+    if let Some(shown) = &boot.released {
+        checks.released = Released::Shown(shown.clone());
+    }
     checks.simulated = boot.verdict.simulated();
     checks.claims = boot.verdict.claims().cloned();
     // That nothing is revoked was said anew.

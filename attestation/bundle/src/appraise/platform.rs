@@ -5,7 +5,7 @@ use vouchsafe_verifier::{RootKind, VerifiedEvidence};
 
 use super::checks::{Checks, check};
 use super::evidence::root_text;
-use super::{revoked, snp, tdx};
+use super::{released, revoked, snp, tdx};
 use crate::codes;
 use crate::policy::{Purpose, ReferenceDigests, ReferenceValue, Rule, Standing};
 use crate::verdict::Step;
@@ -31,6 +31,7 @@ pub(super) fn appraise(checks: &mut Checks<'_>, step: Step, evidence: &VerifiedE
         (None, None) => super::evidence::unsupported(checks, step),
     }
     measurement(checks, step, evidence);
+    released::machine(checks, step, evidence);
     revoked::machine(checks, step, evidence);
 }
 

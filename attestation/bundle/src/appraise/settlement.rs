@@ -14,6 +14,7 @@ use vouchsafe_verifier::crypto::Crypto;
 use super::checks::{Checks, check};
 use super::platform::any_of;
 use super::receipt::Signed;
+use super::released;
 use crate::policy::{QuorumReference, Rule, Vkey};
 use crate::verdict::Step;
 use crate::{Answer, Bundle, Policy, codes};
@@ -110,6 +111,7 @@ pub(super) fn appraise(
             format!("leaf {}", proof.index()),
         );
     }
+    released::before(checks, checkpoint.checkpoint().origin(), proof.index());
     let text = format!(
         "The receipt is leaf {} of the log {:?}, in its tree of {} leaves.",
         proof.index(),

@@ -108,7 +108,9 @@ fn is_about(path: &str, subject: Subject, platform: Option<Platform>) -> bool {
         return false;
     }
     match subject {
-        Subject::Evidence => path == "measurements" || is_in(&["trust.", "platform.", "revocations."]),
+        Subject::Evidence => {
+            path == "measurements" || is_in(&["trust.", "platform.", "images.", "revocations."])
+        }
         Subject::Document => {
             path != "platform.report_data"
                 && path != "freshness.receipt_age_seconds_max"

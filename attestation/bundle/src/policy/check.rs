@@ -4,6 +4,7 @@ use vouchsafe_receipt::ReceiptKey;
 use vouchsafe_receipt::threshold::SIGNATURES_MAX;
 use vouchsafe_translog::Algorithm;
 use vouchsafe_translog::quorum::WITNESSES_MAX;
+use vouchsafe_verifier::encoding::Base64;
 
 use super::document::{PolicyDocument, Purpose};
 use super::platform::{PlatformName, SnpProduct};
@@ -19,6 +20,7 @@ pub(super) fn check(document: &PolicyDocument) -> Result<(), Error> {
     check_models(document)?;
     check_log(document)?;
     check_revocations(document)?;
+    check_images(document)?;
     match document.purpose {
         Purpose::Production => check_production(document),
         Purpose::Simulation | Purpose::Evidence => Ok(()),
@@ -170,25 +172,36 @@ fn check_log(document: &PolicyDocument) -> Result<(), Error> {
 }
 
 fn check_revocations(document: &PolicyDocument) -> Result<(), Error> {
-    const LIST: &str = "revocations.list";
     let Rule::Require(reference) = &document.revocations.list else { return Ok(()) };
-    let keys = &reference.keys;
+    check_signers("revocations.list", &reference.keys, reference.threshold)
+}
+
+fn check_images(document: &PolicyDocument) -> Result<(), Error> {
+    const RELEASED: &str = "images.released";
+    let Rule::Require(reference) = &document.images.released else { return Ok(()) };
+    if !document.log.inclusion.is_required() {
+        return Err(contradiction(RELEASED, "releases are in a log: require log.inclusion too"));
+    }
+    check_signers(RELEASED, &reference.keys, reference.threshold)
+}
+
+fn check_signers(path: &str, keys: &[Base64], threshold: u64) -> Result<(), Error> {
     if let Some(place) = keys.iter().position(|key| !ReceiptKey::is_spki(&key.0)) {
-        return Err(contradiction(LIST, format!("key {place} is not a P-256 SubjectPublicKeyInfo")));
+        return Err(contradiction(path, format!("key {place} is not a P-256 SubjectPublicKeyInfo")));
     }
     if keys.iter().enumerate().any(|(place, key)| keys.iter().take(place).any(|before| before == key)) {
-        return Err(contradiction(LIST, "a key is named twice"));
+        return Err(contradiction(path, "a key is named twice"));
     }
     if keys.len() > SIGNATURES_MAX {
-        return Err(contradiction(LIST, format!("more than {SIGNATURES_MAX} keys")));
+        return Err(contradiction(path, format!("more than {SIGNATURES_MAX} keys")));
     }
-    if reference.threshold == 0 {
-        return Err(contradiction(LIST, "a threshold of zero believes anybody"));
+    if threshold == 0 {
+        return Err(contradiction(path, "a threshold of zero believes anybody"));
     }
     let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
     // As with witnesses: nobody at all accepts nothing; some, but too few, are a mistake.
-    if count != 0 && reference.threshold > count {
-        return Err(contradiction(LIST, format!("a threshold of {} of {count} keys", reference.threshold)));
+    if count != 0 && threshold > count {
+        return Err(contradiction(path, format!("a threshold of {threshold} of {count} keys")));
     }
     Ok(())
 }

@@ -268,11 +268,22 @@ json_record!(Gpu { evidence });
 /// Released images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Images {
-    /// The measurement belongs to an image whose release is logged.
-    pub released: Unbuilt,
+    /// The measurement is in the manifest of a released image, and that manifest in one of the policy's logs.
+    pub released: Rule<ReleaseReference>,
 }
 
 json_record!(Images { released });
+
+/// Who may release images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseReference {
+    /// Public keys that may sign: P-256, the DER of their SubjectPublicKeyInfo.
+    pub keys: Vec<Base64>,
+    /// How many of them must have signed; at least one.
+    pub threshold: u64,
+}
+
+json_record!(ReleaseReference { keys, threshold });
 
 /// Urgent revocations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -16,8 +16,8 @@ mod rule;
 
 pub use document::{
     Anchors, Engine, Freshness, Gpu, Images, Log, ModelReference, Openings, Operator, Parameters,
-    PolicyDocument, Proof, Purpose, Replay, RevocationReference, Revocations, Sessions, Settlement, Trust,
-    Vendor, Witnesses,
+    PolicyDocument, Proof, Purpose, ReleaseReference, Replay, RevocationReference, Revocations, Sessions,
+    Settlement, Trust, Vendor, Witnesses,
 };
 pub use log::{LogReference, QuorumReference, Vkey};
 pub use platform::{
@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 
 use vouchsafe_receipt::threshold::Signers;
 use vouchsafe_verifier::crypto::Crypto;
-use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, FromValue, Limits, Value};
 
 use crate::Error;
@@ -142,8 +142,13 @@ impl Policy {
     /// Who may revoke; `None` where the policy ignores revocations, or names nobody.
     pub fn revocation_signers(&self, crypto: &dyn Crypto) -> Option<Signers> {
         let reference = self.document.revocations.list.required()?;
-        let threshold = usize::try_from(reference.threshold).unwrap_or(usize::MAX);
-        Signers::new(reference.keys.iter().map(|key| key.0.as_slice()), threshold, crypto).ok()
+        signers(&reference.keys, reference.threshold, crypto)
+    }
+
+    /// Who may release images; `None` where the policy ignores releases, or names nobody.
+    pub fn release_signers(&self, crypto: &dyn Crypto) -> Option<Signers> {
+        let reference = self.document.images.released.required()?;
+        signers(&reference.keys, reference.threshold, crypto)
     }
 
     /// Every ignored decision, as its path and the reason, sorted by path.
@@ -151,6 +156,11 @@ impl Policy {
         let text = |reason: &Value| reason.as_str().unwrap_or_default().to_owned();
         self.ignored.iter().map(|(path, reason)| (path.clone(), text(reason))).collect()
     }
+}
+
+fn signers(keys: &[Base64], threshold: u64, crypto: &dyn Crypto) -> Option<Signers> {
+    let threshold = usize::try_from(threshold).unwrap_or(usize::MAX);
+    Signers::new(keys.iter().map(|key| key.0.as_slice()), threshold, crypto).ok()
 }
 
 fn push<T>(rule: &mut Rule<Vec<T>>, value: T) {

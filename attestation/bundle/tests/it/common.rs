@@ -279,6 +279,7 @@ impl Enclave {
             epoch: self.attested_epoch(),
             endorsements: Some(self.machine.endorsements()),
             proof: None,
+            image: None,
         }
     }
 

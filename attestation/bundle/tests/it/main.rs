@@ -8,6 +8,7 @@ mod common;
 mod documents;
 mod ear;
 mod golden;
+mod images;
 mod logs;
 mod mutation;
 mod policies;

@@ -247,8 +247,15 @@ fn a_live_enclave_is_held_against_the_list_and_so_are_its_answers() {
     assert_rejected(&accepted.check_answer(&answer, UnixSeconds(LATER.0 + 10), &Ring), "boot_revoked");
     // A log admits by what a policy says of boots; revocations are in its leaves, not before its door.
     assert!(
-        appraise_boot(&enclave.attested_boot(), Some(&enclave.machine.endorsements()), &policy, LATER, &Ring)
-            .is_ok()
+        appraise_boot(
+            &enclave.attested_boot(),
+            Some(&enclave.machine.endorsements()),
+            &policy,
+            &[],
+            LATER,
+            &Ring
+        )
+        .is_ok()
     );
 }
 

@@ -24,12 +24,17 @@ pub(crate) struct Enclave {
     /// The newest signed list of revocations, as `vouchsafe policy pull` keeps it; read again when it changes
     #[arg(long, value_name = "FILE")]
     revocations: Option<PathBuf>,
+    /// The released image that the enclave runs, with the proof that its release is logged, as `vouchsafe policy
+    /// submit --out` writes it. Where the policy requires one and none is given,
+    /// nobody is accepted
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
 }
 
 impl Enclave {
     /// A client of the enclaves behind `address`.
     pub(super) fn client(&self, address: &str) -> Result<Arc<Client>, Failure> {
-        client(address, &self.policy, &self.root, self.revocations.as_deref())
+        client(address, &self.policy, &self.root, self.revocations.as_deref(), self.image.as_deref())
     }
 }
 
@@ -39,6 +44,7 @@ pub(super) fn client(
     policy: &Path,
     roots: &[PathBuf],
     revocations: Option<&Path>,
+    image: Option<&Path>,
 ) -> Result<Arc<Client>, Failure> {
     let policy = input::read_policy(policy, input::moment_or_now(None)?)?;
     let extra_roots = roots.iter().map(|path| input::read_certificate(path)).collect::<Result<_, _>>()?;
@@ -47,6 +53,7 @@ pub(super) fn client(
         policy,
         extra_roots,
         revocations: revocations.map(Path::to_owned),
+        image: image.map(input::read_image).transpose()?,
     };
     Ok(Arc::new(Client::new(options)?))
 }

@@ -36,6 +36,10 @@ pub(crate) struct Arguments {
     /// sign it; where it does and no list is given, exit 20
     #[arg(long, value_name = "FILE")]
     revocations: Option<PathBuf>,
+    /// The released image that the enclave runs, with the proof that its release is logged, as `vouchsafe policy
+    /// submit --out` writes it. Where the policy requires one and neither this nor the bundle has it, exit 20
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// The request's body, to match with the receipt
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -63,7 +67,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let revocations = arguments.revocations.as_deref();
     let revocations =
         revocations.map(|path| input::read_revocations(path, &policy, arguments.at)).transpose()?;
+    let image = arguments.image.as_deref().map(input::read_image).transpose()?;
     let inputs = Inputs {
+        image: image.as_ref(),
         revocations: revocations.as_ref(),
         request: request.as_deref(),
         response: response.as_deref(),

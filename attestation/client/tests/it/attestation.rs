@@ -87,7 +87,13 @@ async fn an_enclave_of_another_root_is_refused() {
     document.trust.simulated_roots = vouchsafe_bundle::policy::Rule::Require(vec![]);
     let policy = vouchsafe_bundle::Policy::new(document).unwrap();
     let address = enclave.address.to_string();
-    let options = vouchsafe_client::Options { address, policy, extra_roots: Vec::new(), revocations: None };
+    let options = vouchsafe_client::Options {
+        address,
+        policy,
+        extra_roots: Vec::new(),
+        revocations: None,
+        image: None,
+    };
     let client = vouchsafe_client::Client::new(options).unwrap();
     let error = client.ask(&question()).await.map(drop).unwrap_err();
     assert!(matches!(&error, Error::NotAccepted(verdict) if !verdict.is_accepted()), "{error}");

@@ -164,6 +164,7 @@ pub(crate) fn client(address: SocketAddr) -> Client {
         policy: policy(),
         extra_roots: Vec::new(),
         revocations: None,
+        image: None,
     };
     Client::new(options).unwrap()
 }

@@ -75,6 +75,7 @@ impl Authority {
             policy: self.policy(),
             extra_roots: Vec::new(),
             revocations: Some(self.file()),
+            image: None,
         };
         Client::new(options).unwrap()
     }
@@ -139,6 +140,7 @@ async fn without_a_current_list_nobody_is_asked_anything() {
         policy,
         extra_roots: Vec::new(),
         revocations,
+        image: None,
     };
     let nobody = Client::new(options(crate::signer::policy(), Some(authority.file())));
     assert_eq!(nobody.map(drop).unwrap_err().code(), "revocations_unusable");

@@ -13,9 +13,10 @@ use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::to_base64;
 
+use crate::appraise::Accepted;
 use crate::gap::Slot;
-use crate::state::{Appraisal, Boot, State, replace};
-use crate::{Error, Histogram, Monitor};
+use crate::state::{Appraisal, Boot, Image, State, replace};
+use crate::{Error, Histogram, Monitor, images};
 
 const STYLE: &str = include_str!("style.css");
 /// Boots and alarms on the page. The rest is in the state.
@@ -29,6 +30,7 @@ const SILENT_SECONDS: u64 = 60;
 /// [`Error::Io`].
 pub fn write(folder: &Path, monitor: &Monitor, source: &str, now_s: u64) -> Result<(), Error> {
     replace(&folder.join("index.html"), page(monitor, source, now_s).as_bytes())?;
+    replace(&folder.join("images.json"), images::to_json(monitor.state()).as_bytes())?;
     replace(&folder.join("metrics.prom"), crate::metrics::to_text(monitor, now_s).as_bytes())
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn render(
                     (alarms(state))
                     (witnesses(state, now_s))
                     (boots(state))
+                    (images(state))
                     footer {
                         small.soft {
                             "Written by a monitor that read every entry of " code { (source) }
@@ -267,6 +270,9 @@ fn boot(id: &str, boot: &Boot) -> Markup {
                 @if let Some(Appraisal::Accepted(accepted)) = &boot.appraisal {
                     dt { "Measurement" } dd { code { (accepted.measurement) } }
                 }
+                @if let Some(Appraisal::Accepted(Accepted { release: Some(release), .. })) = &boot.appraisal {
+                    dt { "Image" } dd { "released as " (release) }
+                }
                 @if let Some(operator) = &boot.operator { dt { "Operator" } dd { (operator) } }
                 @if !boot.models.is_empty() { dt { "Models" } dd { (boot.models.join(", ")) } }
                 dt { "Receipts" }
@@ -277,6 +283,40 @@ fn boot(id: &str, boot: &Boot) -> Markup {
                 }
                 dt { "In the log" }
                 dd { "since " (moment(boot.first_time)) ", last " (moment(boot.last_time)) }
+            }
+        }
+    }
+}
+
+fn images(state: &State) -> Markup {
+    html! {
+        section.card {
+            h2 { "Released images" }
+            @if state.images.is_empty() { p.soft { "None in the log under keys that this monitor's policy names." } }
+            @for image in state.images.iter().rev().take(SHOWN_MAX) { (self::image(image, state)) }
+            @if state.images.len() > SHOWN_MAX {
+                p.soft { "and " (state.images.len() - SHOWN_MAX) " older ones in images.json" }
+            }
+        }
+    }
+}
+
+fn image(image: &Image, state: &State) -> Markup {
+    let manifest = &image.manifest;
+    let boots = images::boots_of(state, &manifest.release).count();
+    html! {
+        div.boot {
+            code { (manifest.release) }
+            dl {
+                dt { "Manifest" } dd { code { (manifest.manifest) } }
+                dt { "Released" } dd { (manifest.issued.0) " by its maker's clock, entry " (grouped(image.index)) }
+                @for one in manifest.measurements.iter().take(SHOWN_MAX) {
+                    dt { (one.name) } dd { code { (one.digests.describe()) } }
+                }
+                @if manifest.measurements.len() > SHOWN_MAX {
+                    dt { "and" } dd { (manifest.measurements.len() - SHOWN_MAX) " more measurements" }
+                }
+                dt { "Boots" } dd { (grouped(u64::try_from(boots).unwrap_or(u64::MAX))) " in the log" }
             }
         }
     }

@@ -33,6 +33,8 @@ impl Violation {
             | Self::LeafMalformed { index, .. }
             | Self::Blob { index, .. }
             | Self::RevocationUnverified { index, .. }
+            | Self::ImageUnverified { index, .. }
+            | Self::ImageRenamed { index, .. }
             | Self::RevocationForked { index, .. } => format!("entry {index}"),
             Self::Revoked { subject, .. } | Self::RevocationWithdrawn { subject, .. } => subject.clone(),
         }
@@ -73,6 +75,8 @@ impl Violation {
             Self::RevocationWithdrawn { .. } => "revocation_withdrawn",
             Self::RevocationUnverified { .. } => "revocation_unverified",
             Self::RevocationForked { .. } => "revocation_forked",
+            Self::ImageUnverified { .. } => "image_unverified",
+            Self::ImageRenamed { .. } => "image_renamed",
         }
     }
 }

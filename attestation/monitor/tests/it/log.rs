@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use vouchsafe_bundle::LoggedEpoch;
 use vouchsafe_monitor::gap::Probes;
 use vouchsafe_monitor::{
     Accepted, Appraise, Fetch, Mirror, Monitor, Parts, Refused, Report, Source, Store, Submit,
 };
 use vouchsafe_receipt::threshold::Signers;
-use vouchsafe_receipt::{AttestedStatement, CheckpointRef};
+use vouchsafe_receipt::{AttestedStatement, CheckpointRef, ImageManifest};
 use vouchsafe_translog::note::{Algorithm, VerifierKey};
 use vouchsafe_translog::tile::push_leaf;
 use vouchsafe_translog::{Checkpoint, Tile, TrustedLog, cosignature, merkle};
@@ -157,29 +158,36 @@ impl Appraise for TestPolicy {
         &self,
         attested: &AttestedStatement,
         _: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
         let is_good = |report: &[u8]| report == GOOD || (report == EXPIRES && at.0 < T + 86_400);
         match &attested.evidence {
-            Evidence::SevSnp { report } if is_good(&report.0) => {
-                Ok(Accepted { platform: "sev-snp".into(), measurement: "ab".repeat(48), simulated: true })
-            }
+            Evidence::SevSnp { report } if is_good(&report.0) => Ok(Accepted {
+                platform: "sev-snp".into(),
+                measurement: "ab".repeat(48),
+                simulated: true,
+                release: images.last().map(|image| image.release.clone()),
+            }),
             _ => Err(Refused { code: "measurement_mismatch".into(), why: "another image".into() }),
         }
     }
 
     fn epoch(
         &self,
-        _: &AttestedStatement,
-        epoch: &AttestedStatement,
-        _: u64,
+        logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
+        images: &[ImageManifest],
         at: UnixSeconds,
     ) -> Result<(), Refused> {
-        self.boot(epoch, endorsements, at).map(drop)
+        self.boot(logged.epoch, endorsements, images, at).map(drop)
     }
 
     fn revocation_signers(&self) -> Option<Signers> {
+        Some(Authority::get().signers())
+    }
+
+    fn release_signers(&self) -> Option<Signers> {
         Some(Authority::get().signers())
     }
 }

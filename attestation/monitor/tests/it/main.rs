@@ -4,6 +4,7 @@ mod catch_up;
 mod enclave;
 mod holding;
 mod honest;
+mod images;
 mod log;
 mod lying;
 mod revoked;

@@ -20,7 +20,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let rng = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &rng).unwrap();
@@ -53,11 +53,14 @@ impl Authority {
             revocations: revoked.iter().map(one).collect(),
         };
         let mut signed = SignedRevocations::unsigned(list).unwrap();
-        let signature = self.pair.sign(&SystemRandom::new(), &signed.pae()).unwrap();
-        let signature = to_low_s(signature.as_ref().try_into().unwrap());
-        let key_id = ReceiptKey::from_spki(&self.spki, &Ring).unwrap().id();
-        signed.add(KeySignature { key_id, signature });
+        signed.add(self.sign(&signed.pae()));
         revocations_leaf(&signed)
+    }
+
+    pub(crate) fn sign(&self, pae: &[u8]) -> KeySignature {
+        let signature = self.pair.sign(&SystemRandom::new(), pae).unwrap();
+        let signature = to_low_s(signature.as_ref().try_into().unwrap());
+        KeySignature { key_id: ReceiptKey::from_spki(&self.spki, &Ring).unwrap().id(), signature }
     }
 }
 

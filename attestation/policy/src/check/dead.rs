@@ -50,6 +50,10 @@ fn dead_everywhere(document: &PolicyDocument) -> Vec<&'static str> {
         ),
         ("freshness.epoch_seconds_max", is_zero(&document.freshness.epoch_seconds_max)),
         ("settlement.bound", is_zero(&document.settlement.bound)),
+        (
+            "images.released",
+            document.images.released.required().is_some_and(|releases| releases.keys.is_empty()),
+        ),
     ];
     // Raw evidence names no model, operator or log.
     let of_enclaves = of_enclaves.into_iter().filter(|_| document.purpose != Purpose::Evidence);

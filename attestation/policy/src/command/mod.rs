@@ -5,6 +5,7 @@ mod corim;
 mod init;
 mod print;
 mod pull;
+mod releasers;
 mod revoke;
 mod revokers;
 mod sign;
@@ -88,6 +89,7 @@ enum Command {
     Verify(sign::Verify),
     Pull(pull::Pull),
     Revokers(revokers::Revokers),
+    Releasers(releasers::Releasers),
     Revoke(Box<revoke::Revoke>),
     Submit(submit::Submit),
     Compare(compare::Compare),
@@ -159,6 +161,7 @@ impl Arguments {
             Command::Revoke(arguments) => return arguments.run(),
             Command::Submit(arguments) => return arguments.run(),
             Command::Revokers(arguments) => return arguments.run(),
+            Command::Releasers(arguments) => return arguments.run(),
             Command::Compare(arguments) => return arguments.run(),
             Command::Corim(command) => return command.run(),
             Command::Check { policy, at, strict, format } => {
@@ -183,6 +186,12 @@ impl Arguments {
         };
         Ok(if objects { ExitCode::from(OBJECTION) } else { ExitCode::SUCCESS })
     }
+}
+
+/// The payload type that a signed document states; only to choose who reads it.
+fn payload_type(json: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(json).ok()?;
+    value.get("payloadType")?.as_str().map(str::to_owned)
 }
 
 fn read_policy(path: &Path) -> Result<Policy, Failure> {

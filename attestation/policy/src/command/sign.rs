@@ -13,12 +13,12 @@ use vouchsafe_policy::revocations::{self, Document};
 use vouchsafe_policy::signed::{
     Error, Release, SIGNED_BYTES_MAX, SignedPolicy, Signers, SigningKey, trusted,
 };
-use vouchsafe_receipt::{PayloadType, RevocationList, SignedRevocations};
+use vouchsafe_receipt::{PayloadType, RevocationList, SignedImage, SignedRevocations};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{to_base64, to_hex};
 
-use super::{Failure, moment_or_now, parse_moment, print, read, read_policy};
+use super::{Failure, moment_or_now, parse_moment, payload_type, print, read, read_policy};
 
 const KEY_BYTES_MAX: usize = 64 << 10;
 
@@ -30,14 +30,14 @@ pub(super) struct Keygen {
     out: PathBuf,
 }
 
-/// Sign a policy or a document of revocations as a release, or add a signature to one
+/// Sign a policy or a document of revocations as a release, or add a signature to one, or to a released image
 ///
 /// The result goes to standard output. Whoever signs a release that others signed gives it in the place of
 /// the document, and no --serial or --expires. What is signed goes to standard error: its serial number, its dates
 /// and, with --against, what changes. What could never verify is not signed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
-    /// The policy or document of revocations, or a signed one
+    /// The policy or document of revocations, or a signed one, or a released image
     document: PathBuf,
     /// The private key, PEM
     #[arg(long, value_name = "FILE")]
@@ -71,12 +71,12 @@ pub(super) struct SignedBy {
     pub(super) at: Option<UnixSeconds>,
 }
 
-/// Verify a signed policy or list of revocations and print what is in it
+/// Verify a signed policy, list of revocations or image and print what is in it
 ///
 /// By itself it knows no release before this one: `pull` remembers. Exit status 10 when it is refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// The signed policy or list
+    /// The signed policy, list or image
     signed: PathBuf,
     #[command(flatten)]
     signers: SignedBy,
@@ -103,9 +103,10 @@ impl Sign {
         let document =
             PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| unusable(&self.key, "a private key"))?;
         let key = SigningKey::from_pkcs8(document.secret_pkcs8_der())?;
-        let text = match is_of_revocations(&json) {
-            true => self.revocations(&json, &key)?,
-            false => self.policy(&json, &key)?,
+        let text = match (is_of_revocations(&json), is_image(&json)) {
+            (true, _) => self.revocations(&json, &key)?,
+            (_, true) => image(&json, &key)?,
+            _ => self.policy(&json, &key)?,
         };
         anstream::print!("{text}");
         Ok(ExitCode::SUCCESS)
@@ -152,6 +153,17 @@ impl Sign {
     }
 }
 
+/// An image's manifest, which `vouchsafe image release` makes, with one more signature.
+fn image(json: &[u8], key: &SigningKey) -> Result<String, Failure> {
+    let mut signed = SignedImage::parse(json).map_err(Error::Revocations)?;
+    signed.add(key.sign(&signed.pae())?);
+    Ok(signed.to_json())
+}
+
+fn is_image(json: &[u8]) -> bool {
+    payload_type(json).as_deref() == Some(PayloadType::Image.as_str())
+}
+
 /// Whether a text is a document of revocations, or a signed list of them; only to choose who reads it.
 fn is_of_revocations(json: &[u8]) -> bool {
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(json) else { return false };
@@ -164,6 +176,9 @@ impl Verify {
         let (json, at) = (read(&self.signed, SIGNED_BYTES_MAX)?, moment_or_now(self.signers.at)?);
         if is_of_revocations(&json) {
             return self.revocations(&json, at);
+        }
+        if is_image(&json) {
+            return self.image(&json);
         }
         let verified = SignedPolicy::parse(&json)?.verify(&self.signers.trusted()?, at, None)?;
         let release = verified.release();
@@ -180,6 +195,17 @@ impl Verify {
         anstream::eprintln!("list {}, good until {}", list.serial, list.expires.0);
         let document = Document { revocations: list.revocations.clone(), ..Document::empty() };
         anstream::print!("{}", document.to_json());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Verify {
+    fn image(&self, json: &[u8]) -> Result<ExitCode, Failure> {
+        let signed = SignedImage::parse(json).map_err(Error::Revocations)?;
+        let verified = signed.verify(&self.signers.trusted()?, &Ring).map_err(Error::Revocations)?;
+        let manifest = verified.manifest();
+        anstream::eprintln!("image {:?}, released {}", manifest.release, manifest.issued.0);
+        anstream::println!("{}", serde_json::to_string_pretty(manifest).unwrap_or_default());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -116,6 +116,7 @@ pub fn compare(old: &Policy, new: &Policy, holds: &dyn Fn(&Change) -> bool) -> (
     at_most(&mut changes, "settlement.bound", &old.settlement.bound, &mut new.settlement.bound);
     any_of(&mut changes, "log.inclusion", &old.log.inclusion, &mut new.log.inclusion);
     references::quorum(&mut changes, &old.witnesses.quorum, &mut new.witnesses.quorum);
+    references::releases(&mut changes, &old.images.released, &mut new.images.released);
     references::revocations(&mut changes, &old.revocations.list, &mut new.revocations.list);
     let mut found = changes.found;
     found.sort_by(|a, b| (a.direction, &a.path, &a.text).cmp(&(b.direction, &b.path, &b.text)));

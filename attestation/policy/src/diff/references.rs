@@ -1,7 +1,7 @@
 //! Reference measurements, models and witnesses: lists whose entries have more to them than a value.
 
 use vouchsafe_bundle::policy::{
-    ModelReference, Moment, QuorumReference, ReferenceValue, RevocationReference, Rule,
+    ModelReference, Moment, QuorumReference, ReferenceValue, ReleaseReference, RevocationReference, Rule,
 };
 
 use super::Changes;
@@ -177,6 +177,23 @@ pub(super) fn revocations(
     } else if new.age_seconds_max > old.age_seconds_max && !changes.widens_to(PATH, &to, line) {
         new.age_seconds_max = old.age_seconds_max;
     }
+}
+
+/// Who may release.
+pub(super) fn releases(
+    changes: &mut Changes<'_>,
+    old: &Rule<ReleaseReference>,
+    new: &mut Rule<ReleaseReference>,
+) {
+    const PATH: &str = "images.released";
+    let Some((old, new)) = both(changes, PATH, old, new) else { return };
+    QuorumOf {
+        keys: &mut new.keys,
+        threshold: &mut new.threshold,
+        words: ["also believes", "no longer believes"],
+        what: "signatures",
+    }
+    .compare(changes, PATH, (&old.keys, old.threshold));
 }
 
 /// More witnesses are more ways to a quorum, a higher threshold fewer.

@@ -99,6 +99,7 @@ pub(crate) fn requiring_everything() -> Value {
         ("/freshness/epoch_seconds_max", json!(3600)),
         ("/freshness/receipt_age_seconds_max", json!(3600)),
         ("/settlement/bound", json!(60)),
+        ("/images/released", json!({"keys": [spki(3), spki(4)], "threshold": 2})),
     ] {
         *value.pointer_mut(pointer).unwrap() = json!({"require": demanded});
     }

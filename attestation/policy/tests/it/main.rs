@@ -8,6 +8,7 @@ mod corim;
 mod differences;
 mod findings;
 mod golden;
+mod images;
 mod monotone;
 mod mutations;
 mod program;

@@ -3,11 +3,14 @@
 //! Anyone may submit; the submitter is nobody's concern. A leaf enters when its boot is in this log, or
 //! comes first in the same submission, and its signature is that boot's in the one accepted form. So
 //! nobody can keep an operator's receipt out by asking nicely, and nobody can fill the log under a key
-//! of their own.
+//! of their own. What is of no boot, images and lists of revocations, enters under the signatures of those whom the
+//! policy names.
 
 mod policy;
+mod releases;
 mod submission;
 
+pub(crate) use releases::release_of;
 pub(crate) use submission::{digest, named_blobs};
 
 use vouchsafe_receipt::LeafType;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use vouchsafe_bundle::Policy;
 use vouchsafe_receipt::records::{parse_endorsements_blob, parse_evidence_blob};
 use vouchsafe_receipt::{AttestedStatement, EndorsementsRecord, Leaf, ReceiptKey};
-use vouchsafe_translog::Tile;
+use vouchsafe_translog::{Hash, Tile};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
@@ -32,6 +32,8 @@ pub struct PolicyAdmission {
     pub(super) storage: Storage,
     blobs: Arc<BlobPool>,
     keys: Mutex<HashMap<[u8; 32], ReceiptKey>>,
+    /// Releases that were admitted lately: by their payload, how many signatures, and the leaf's hash.
+    pub(super) pending: Mutex<HashMap<[u8; 32], (u64, Hash)>>,
 }
 
 impl core::fmt::Debug for PolicyAdmission {
@@ -43,7 +45,7 @@ impl core::fmt::Debug for PolicyAdmission {
 impl PolicyAdmission {
     /// Admission of boots that `policy` accepts into the log that `storage` keeps.
     pub fn new(policy: Policy, storage: Storage, blobs: Arc<BlobPool>) -> Self {
-        Self { policy, storage, blobs, keys: Mutex::default() }
+        Self { policy, storage, blobs, keys: Mutex::default(), pending: Mutex::default() }
     }
 
     /// The receipt key of a boot that is in the log.

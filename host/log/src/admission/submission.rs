@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use vouchsafe_bundle::{Verdict, appraise_boot, appraise_epoch};
+use vouchsafe_bundle::{LoggedEpoch, Verdict, appraise_boot, appraise_epoch};
 use vouchsafe_receipt::{
     AttestedStatement, BootRecord, BootStatement, Close, EndorsementsRecord, EpochRecord, Heartbeat, Leaf,
-    ReceiptKey, SignedLeaf, SignedRevocations, VerifiedReceipt,
+    ReceiptKey, SignedLeaf, VerifiedReceipt,
 };
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -23,11 +23,6 @@ const BOOT_NOT_ADMITTED: &str = "boot_not_admitted";
 const BOOT_ADMITTED_BEFORE: &str = "boot_admitted_before";
 /// Endorsements come in together with what was admitted with them.
 const ENDORSEMENTS_ALONE: &str = "endorsements_without_boot";
-
-/// The log's policy names nobody who may revoke.
-const REVOCATIONS_NOT_CONFIGURED: &str = "revocations_not_configured";
-/// Somebody signed the list whom the log's policy does not name.
-const REVOCATION_SIGNER_UNKNOWN: &str = "revocation_signer_unknown";
 
 const PAYLOAD_LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
 
@@ -100,9 +95,11 @@ impl<'a> Submission<'a> {
                 let key = self.key(&signed.boot())?;
                 Close::verify(signed.envelope(), &key, &Ring).or_else(|e| refuse(&e))?;
             }
-            Leaf::Revocation(signed) => self.revocations(signed)?,
+            Leaf::Image(signed) => self.admission.image(signed)?,
+            Leaf::Revocation(signed) => self.admission.revocations(signed, self.at)?,
             _ => return Err(Refusal::Code("leaf_type_unknown")),
         }
+        admitted.leaf.release = self.admission.release(leaf, &admitted.leaf.hash)?;
         Ok(admitted)
     }
 
@@ -143,7 +140,8 @@ impl<'a> Submission<'a> {
         // Only behind its leaf, so that the log tells of a boot before it tells of its endorsements.
         let endorsed = self.behind(place, &boot);
         let endorsements = endorsed.as_ref().map(|record| admission.endorsements(record)).transpose()?;
-        let accepted = appraise_boot(&attested, endorsements.as_ref(), &admission.policy, self.at, &Ring)
+        let (policy, images) = (&admission.policy, admission.images()?);
+        let accepted = appraise_boot(&attested, endorsements.as_ref(), policy, &images, self.at, &Ring)
             .map_err(|verdict| refused(&verdict))?;
         self.keep([record.statement.0, record.evidence.0], endorsed.as_ref())?;
         let spki = accepted.statement().keys.receipt.0.clone();
@@ -169,22 +167,10 @@ impl<'a> Submission<'a> {
         let endorsed = newer.as_ref().or(admitted_with.as_ref());
         let endorsements = endorsed.map(|record| admission.endorsements(record)).transpose()?;
         let (policy, endorsements) = (&admission.policy, endorsements.as_ref());
-        appraise_epoch(&attested, &epoch, record.epoch, endorsements, policy, self.at, &Ring)
+        let logged = LoggedEpoch { boot: &attested, epoch: &epoch, number: record.epoch };
+        appraise_epoch(logged, endorsements, policy, &admission.images()?, self.at, &Ring)
             .map_err(|verdict| refused(&verdict))?;
         self.keep([record.statement.0, record.evidence.0], newer.as_ref())
-    }
-
-    /// Admits a list of revocations that those sign whom the log's policy names, and nobody else: otherwise
-    /// anybody could make many leaves of one list by adding to its signatures. It is public from then on; whether
-    /// anything is refused for it is for those to decide who read it.
-    fn revocations(&self, signed: &SignedRevocations) -> Result<(), Refusal> {
-        let signers = self.admission.policy.revocation_signers(&Ring);
-        let signers = signers.ok_or(Refusal::Code(REVOCATIONS_NOT_CONFIGURED))?;
-        if !signed.is_by(&signers) {
-            return Err(Refusal::Code(REVOCATION_SIGNER_UNKNOWN));
-        }
-        let verified = signed.verify(&signers, &Ring).or_else(|error| refuse(&error))?;
-        verified.list().check_dates(self.at).or_else(|error| refuse(&error))
     }
 
     /// Admits endorsements with which something was admitted in this very submission. Others would be

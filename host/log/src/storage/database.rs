@@ -1,4 +1,4 @@
-//! The lock database in SQLite: the newest checkpoint, the leaf index, the admitted boots.
+//! The lock database in SQLite: the newest checkpoint, the leaf index, the admitted boots, the releases.
 //!
 //! Write-ahead logging with full synchronisation: a commit is durable when it returns. Sequencer and
 //! readers have a connection each, so that looking up a leaf never waits for a commit.
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{BootRow, Commit, LeafKey, Lock, SignedHead, TreeHead};
+use super::{BootRow, Commit, LeafKey, Lock, Release, SignedHead, TreeHead};
 use crate::Error;
 
 /// "vsLg": tells this database from any other SQLite file.
@@ -29,6 +29,16 @@ const SCHEMA: &str = "
     CREATE TABLE boot (
         id BLOB PRIMARY KEY CHECK (length(id) = 32),
         spki BLOB NOT NULL,
+        place INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Databases that were made before there was this table get it when they are opened; `repair` fills it.
+const RELEASES: &str = "
+    CREATE TABLE IF NOT EXISTS release (
+        payload BLOB PRIMARY KEY CHECK (length(payload) = 32),
+        kind INTEGER NOT NULL,
+        signatures INTEGER NOT NULL,
         place INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
@@ -96,29 +106,35 @@ impl Database {
         if verdict != "ok" {
             return Err(Error::DatabaseDamaged { path: shown, message: verdict });
         }
+        writer.execute_batch(RELEASES).map_err(failed)?;
         let reader = connect().map_err(failed)?;
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader: Mutex::new(reader) })
     }
 
-    /// Forgets all leaves and boots, so that an index rebuilt from the tiles can take their place.
+    /// Forgets all leaves, boots and releases, so that an index rebuilt from the tiles can take their place.
     ///
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
     pub fn clear_index(&self) -> Result<(), Error> {
         guard(&self.writer)
-            .execute_batch("BEGIN; DELETE FROM leaf; DELETE FROM boot; COMMIT;")
+            .execute_batch("BEGIN; DELETE FROM leaf; DELETE FROM boot; DELETE FROM release; COMMIT;")
             .map_err(|error| classify(&self.path, &error))
     }
 
-    /// Adds leaves and boots without moving the head: for rebuilding the index.
+    /// Adds leaves, boots and releases without moving the head: for rebuilding the index.
     ///
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
-    pub fn add_index(&self, leaves: &[(LeafKey, u64)], boots: &[BootRow]) -> Result<(), Error> {
+    pub fn add_index(
+        &self,
+        leaves: &[(LeafKey, u64)],
+        boots: &[BootRow],
+        releases: &[(Release, u64)],
+    ) -> Result<(), Error> {
         let mut connection = guard(&self.writer);
         let failed = |error: rusqlite::Error| classify(&self.path, &error);
         let transaction = connection.transaction().map_err(failed)?;
-        insert(&transaction, &self.path, leaves, boots)?;
+        insert(&transaction, &self.path, (leaves, boots, releases))?;
         transaction.commit().map_err(failed)
     }
 
@@ -151,7 +167,7 @@ impl Lock for Database {
         let failed = |error: rusqlite::Error| classify(&self.path, &error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let Commit { from, to, leaves, boots } = commit;
+        let Commit { from, to, leaves, boots, releases } = commit;
         let changed = transaction
             .prepare_cached(
                 "UPDATE head SET size = ?1, root = ?2, note = ?3 WHERE id = 0 AND size = ?4 AND root = ?5",
@@ -172,7 +188,7 @@ impl Lock for Database {
                 .map_err(failed)?;
             return Err(Error::CheckpointMoved { expected: from.size, found: found.unsigned_abs() });
         }
-        insert(&transaction, &self.path, leaves, boots)?;
+        insert(&transaction, &self.path, (leaves, boots, releases))?;
         transaction.commit().map_err(failed)
     }
 
@@ -198,6 +214,26 @@ impl Lock for Database {
             })
             .map_err(|error| classify(&self.path, &error))
     }
+
+    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error> {
+        let connection = guard(&self.reader);
+        connection
+            .prepare_cached("SELECT signatures FROM release WHERE payload = ?1")
+            .and_then(|mut select| select.query_row([payload], |row| row.get::<_, i64>(0)).optional())
+            .map(|found| found.map(i64::unsigned_abs))
+            .map_err(|error| classify(&self.path, &error))
+    }
+
+    fn releases(&self, kind: u8) -> Result<Vec<u64>, Error> {
+        let connection = guard(&self.reader);
+        connection
+            .prepare_cached("SELECT place FROM release WHERE kind = ?1 ORDER BY place")
+            .and_then(|mut select| {
+                let places = select.query_map([kind], |row| row.get::<_, i64>(0))?;
+                places.map(|place| place.map(i64::unsigned_abs)).collect()
+            })
+            .map_err(|error| classify(&self.path, &error))
+    }
 }
 
 /// Adds rows, in the order of their keys so that neighbours share pages. A key that is there already
@@ -205,8 +241,7 @@ impl Lock for Database {
 fn insert(
     connection: &Connection,
     path: &Path,
-    leaves: &[(LeafKey, u64)],
-    boots: &[BootRow],
+    (leaves, boots, releases): (&[(LeafKey, u64)], &[BootRow], &[(Release, u64)]),
 ) -> Result<(), Error> {
     let failed = |error: rusqlite::Error| classify(path, &error);
     let mut leaves = leaves.to_vec();
@@ -222,6 +257,17 @@ fn insert(
         .map_err(failed)?;
     for boot in boots {
         add.execute(params![boot.id, boot.spki, signed(boot.index)?]).map_err(failed)?;
+    }
+    // Of one payload, the leaf with the most signatures counts.
+    let mut add = connection
+        .prepare_cached(
+            "INSERT INTO release (payload, kind, signatures, place) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET signatures = excluded.signatures, place = excluded.place
+             WHERE excluded.signatures > signatures",
+        )
+        .map_err(failed)?;
+    for (Release { payload, kind, signatures }, place) in releases {
+        add.execute(params![payload, kind, signed(*signatures)?, signed(*place)?]).map_err(failed)?;
     }
     Ok(())
 }
@@ -276,7 +322,8 @@ mod tests {
         let second = Database::open(&path).unwrap();
         let commit = |database: &Database, from: u64, to: u64, key: u8| {
             let leaves = [([key; 16], from)];
-            database.commit(&Commit { from: head(from).head, to: &head(to), leaves: &leaves, boots: &[] })
+            let (from, to) = (head(from).head, &head(to));
+            database.commit(&Commit { from, to, leaves: &leaves, boots: &[], releases: &[] })
         };
         commit(&first, 0, 1, 1).unwrap();
         assert_eq!(commit(&second, 0, 1, 2), Err(Error::CheckpointMoved { expected: 0, found: 1 }));
@@ -297,7 +344,8 @@ mod tests {
                 (key, place)
             })
             .collect();
-        let commit = Commit { from: head(0).head, to: &head(3_000), leaves: &leaves, boots: &[] };
+        let (from, to) = (head(0).head, &head(3_000));
+        let commit = Commit { from, to, leaves: &leaves, boots: &[], releases: &[] };
         database.commit(&commit).unwrap();
         drop(database);
         Database::open(&path).unwrap();

@@ -44,6 +44,17 @@ pub struct BootRow {
     pub index: u64,
 }
 
+/// What several people released together, as the lock database remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// SHA-256 of what is signed.
+    pub payload: [u8; 32],
+    /// The type byte of its leaf.
+    pub kind: u8,
+    /// How many signatures its leaf has.
+    pub signatures: u64,
+}
+
 /// The public files: tiles, entry bundles and the checkpoint, with the staging area beside them.
 pub trait Tiles: Send + Sync {
     /// A public file by its path, relative and with forward slashes.
@@ -113,6 +124,8 @@ pub struct Commit<'a> {
     pub leaves: &'a [(LeafKey, u64)],
     /// The boots among them.
     pub boots: &'a [BootRow],
+    /// The releases among them, and their places.
+    pub releases: &'a [(Release, u64)],
 }
 
 /// The lock database: the one place that says how long the log is.
@@ -138,6 +151,16 @@ pub trait Lock: Send + Sync {
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
     fn boot(&self, id: &[u8; 32]) -> Result<Option<BootRow>, Error>;
+    /// How many signatures the leaf with the most has that has this payload.
+    ///
+    /// # Errors
+    /// [`Error::Database`] or [`Error::DatabaseDamaged`].
+    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error>;
+    /// Where the releases of a kind are, of each payload the leaf with the most signatures, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Database`] or [`Error::DatabaseDamaged`].
+    fn releases(&self, kind: u8) -> Result<Vec<u64>, Error>;
 }
 
 /// The largest head ever signed, kept apart from the database so that a restored database is noticed.

@@ -241,7 +241,7 @@ async fn nothing_else_gets_in() {
     });
     let close = stranger.sign(PayloadType::Close, &close.to_bytes());
     let forged = envelope_leaf(&close).unwrap();
-    let cases: [(&[u8], &str); 9] = [
+    let cases: [(&[u8], &str); 10] = [
         (&malleated, "signature_not_low_s"),
         (&flipped, "receipt_signature_invalid"),
         (&second_boot_leaf, "boot_admitted_before"),
@@ -250,7 +250,8 @@ async fn nothing_else_gets_in() {
         (&epoch, "blob_missing"),
         (&boot.endorsements_leaf(), "ok"),
         (&stranger.endorsements_leaf(), "endorsements_without_boot"),
-        (&[7, 1, 2], "leaf_type_unknown"),
+        (&[7, 1, 2], "leaf_malformed"),
+        (&[9, 1, 2], "leaf_type_unknown"),
     ];
     for (leaf, code) in cases {
         let answer = running.settle(&[leaf]).await;

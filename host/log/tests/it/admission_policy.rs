@@ -20,7 +20,7 @@ use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
 use crate::admission::{Boot, Vendor};
 use crate::common::Place;
 
-const KEY: &str = "log.example/2026+a5a5a5a5+AaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWl";
+pub(crate) const KEY: &str = "log.example/2026+a5a5a5a5+AaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWl";
 
 /// A log's admission, without the program around it.
 pub(crate) struct Desk {
@@ -32,13 +32,21 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(change: impl FnOnce(&mut Value)) -> Self {
-        let place = Place::new();
+        Self::over(Place::new(), change)
+    }
+
+    /// Admission into a log that there is, as after a restart.
+    pub(crate) fn over(place: Place, change: impl FnOnce(&mut Value)) -> Self {
         let log = place.open().unwrap();
         let storage = log.storage().clone();
         let blobs = Arc::new(BlobPool::new(Arc::clone(&storage.blobs)));
         let policy = Vendor::get().policy_with(change);
         let admission = PolicyAdmission::new(policy, storage, Arc::clone(&blobs));
         Self { place, blobs, admission, log }
+    }
+
+    pub(crate) fn into_place(self) -> Place {
+        self.place
     }
 
     fn post(&self, blobs: impl IntoIterator<Item = Vec<u8>>) {
@@ -61,7 +69,7 @@ impl Desk {
         judged.into_iter().map(code).collect()
     }
 
-    fn boot(&mut self, boot: &Boot, at: UnixSeconds) -> &'static str {
+    pub(crate) fn boot(&mut self, boot: &Boot, at: UnixSeconds) -> &'static str {
         self.post(boot.blobs());
         self.submit(&[&boot.boot_leaf(), &boot.endorsements_leaf()], at)[0]
     }
@@ -103,7 +111,7 @@ fn measures(mrtd: [u8; 48]) -> Value {
     }]})
 }
 
-fn settling() -> Settlement {
+pub(crate) fn settling() -> Settlement {
     let witnesses = vec![KEY.replace("log.example/2026", "witness.example/w").replace("+Aa", "+BK")];
     Settlement::Log(LogSettlement { key: KEY.into(), witnesses, quorum: 1, bound_s: 60, unsettled_max: 16 })
 }

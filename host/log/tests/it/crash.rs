@@ -105,6 +105,14 @@ impl Lock for MortalLock {
         self.1.read()?;
         self.0.boot(id)
     }
+    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error> {
+        self.1.read()?;
+        self.0.release(payload)
+    }
+    fn releases(&self, kind: u8) -> Result<Vec<u64>, Error> {
+        self.1.read()?;
+        self.0.releases(kind)
+    }
 }
 
 impl HighWater for MortalHighWater {

@@ -9,7 +9,7 @@ mod full;
 mod http;
 mod interop;
 mod program;
+mod releases;
 mod retire;
-mod revocations;
 mod witness;
 mod witnesses;

@@ -48,10 +48,10 @@ pub(crate) struct Arguments {
     /// The measured configuration, JSON.
     #[arg(long, value_name = "FILE")]
     configuration: Option<PathBuf>,
-    /// Sign the image as a release of this name, with --key: `release.leaf`, in the form of a log leaf.
+    /// Sign the image as a release of this name, with --key: `release.json`.
     #[arg(long, value_name = "NAME", requires = "key", conflicts_with = "simulated")]
     release: Option<String>,
-    /// The release key, PKCS #8 in DER; made at the first use.
+    /// The release key, PKCS #8 in PEM; made at the first use.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Build twice, from copies of the source in different folders, and compare every byte.

@@ -102,8 +102,14 @@ pub(crate) fn client(address: SocketAddr) -> Client {
 }
 
 pub(crate) fn client_of(address: SocketAddr, policy: Policy) -> Client {
-    Client::new(Options { address: address.to_string(), policy, extra_roots: Vec::new(), revocations: None })
-        .unwrap()
+    Client::new(Options {
+        address: address.to_string(),
+        policy,
+        extra_roots: Vec::new(),
+        revocations: None,
+        image: None,
+    })
+    .unwrap()
 }
 
 /// A chat request whose answer is its text.

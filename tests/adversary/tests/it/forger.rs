@@ -116,6 +116,7 @@ impl Forger {
             epoch: document.epoch,
             endorsements: document.endorsements,
             proof: None,
+            image: None,
         }
     }
 

@@ -104,6 +104,7 @@ async fn a_simulated_machine_is_refused_by_production_policies() {
         policy: production(),
         extra_roots: vec![amd().ark_der().to_vec()],
         revocations: None,
+        image: None,
     };
     let refused = Client::new(options).unwrap().ask(&question("secret")).await.map(drop).unwrap_err();
     assert_eq!(refused.code(), "root_simulated");

@@ -93,6 +93,7 @@ pub(crate) fn client(host: &vouchsafe_adversary::Host) -> Client {
         policy: policy(),
         extra_roots: Vec::new(),
         revocations: None,
+        image: None,
     };
     Client::new(options).unwrap()
 }

@@ -30,6 +30,10 @@ pub(crate) struct Endpoint {
     /// refuse what it vouches for
     #[arg(long, value_name = "FILE", requires = "token")]
     root: Vec<PathBuf>,
+    /// The released image that the enclave runs, with the proof that its release is logged, as `vouchsafe policy
+    /// submit --out` writes it: the bundle takes it along
+    #[arg(long, value_name = "FILE")]
+    pub(super) image: Option<PathBuf>,
 }
 
 /// Has the enclave attest itself and asks it for the receipt; the exit status where it is not accepted.
@@ -41,7 +45,7 @@ pub(super) fn fetch(endpoint: &Endpoint) -> Result<Result<Bundle, ExitCode>, Fai
         "-" => read_token()?,
         token => token.to_owned(),
     };
-    let client = enclave::client(to, policy, &endpoint.root, None)?;
+    let client = enclave::client(to, policy, &endpoint.root, None, endpoint.image.as_deref())?;
     let runtime = enclave::runtime()?;
     let attested = match runtime.block_on(enclave::attest(&client, Format::Text, false))? {
         Ok(attested) => attested,

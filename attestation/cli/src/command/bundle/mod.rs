@@ -33,9 +33,10 @@ use crate::log::Source;
 /// be read, 30 a missing file, or no receipt under this token; of the enclave as `vouchsafe attest`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["bundle", "token"]))]
+#[command(group = clap::ArgGroup::new("from").multiple(true).args(["log", "image"]))]
 pub(crate) struct Arguments {
     /// The bundle; - reads standard input
-    #[arg(requires = "log")]
+    #[arg(requires = "from")]
     bundle: Option<PathBuf>,
     /// The log: its address, http://…, or a folder with its files
     #[arg(long, value_name = "URL|DIR")]
@@ -60,8 +61,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Err(code) => return Ok(code),
         },
     };
+    let image = arguments.endpoint.image.as_deref().map(input::read_image).transpose()?;
+    let bundle = match image {
+        Some(image) => bundle.with_image(image),
+        None => bundle,
+    };
     let bundle = match &arguments.log {
         Some(log) => from_log(&path, bundle, &Source::open(log)?)?,
+        // A saved bundle that only its image is put into.
+        None if arguments.bundle.is_some() => bundle,
         None => alone(bundle)?,
     };
     write(arguments, &bundle.to_json())?;

@@ -52,6 +52,10 @@ struct Common {
     /// The newest signed list of revocations; the policy names who may sign it
     #[arg(long, value_name = "FILE")]
     revocations: Option<PathBuf>,
+    /// The released image that the enclave runs, with the proof that its release is logged, as `vouchsafe policy
+    /// submit --out` writes it. Where the policy requires one and none is given, exit 20
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// Believe this root certificate of a test authority in place of the vendor's
     #[arg(long, value_name = "FILE")]
     trust_root: Option<PathBuf>,
@@ -91,11 +95,13 @@ impl Common {
         let revocations = self.revocations.as_deref();
         let revocations =
             revocations.map(|path| input::read_revocations(path, policy, self.at)).transpose()?;
+        let image = self.image.as_deref().map(input::read_image).transpose()?;
         let inputs = EvidenceInputs {
             at,
             report_data: self.report_data.as_ref(),
             test_root: root.as_deref(),
             revocations: revocations.as_ref(),
+            image: image.as_ref(),
         };
         self.print(&appraise_evidence(evidence, endorsements, policy, &inputs, &Ring))
     }

@@ -1,0 +1,82 @@
+//! Released images in the log: which there are, and whether those released them who may.
+
+use serde::Serialize;
+use vouchsafe_receipt::{ImageManifest, SignedImage};
+use vouchsafe_verifier::crypto::Ring;
+
+use crate::Violation;
+use crate::appraise::Appraise;
+use crate::state::{Appraisal, Boot, Image, State};
+
+/// Images that are remembered; of more, the oldest are shown no more, and boots of them are not told apart.
+const IMAGES_MAX: usize = 1 << 12;
+
+/// Takes an image at `index` of the log into account.
+pub(crate) fn look(
+    state: &mut State,
+    index: u64,
+    signed: &SignedImage,
+    appraise: &dyn Appraise,
+) -> Vec<Violation> {
+    let unverified = |why: String| vec![Violation::ImageUnverified { index, why }];
+    let Some(signers) = appraise.release_signers() else {
+        return unverified("this monitor's policy names nobody who may release images".into());
+    };
+    let manifest = match signed.verify(&signers, &Ring) {
+        Ok(verified) => verified.manifest().clone(),
+        Err(error) => return unverified(error.to_string()),
+    };
+    // The same under more signatures says nothing new.
+    if state.images.iter().any(|image| image.manifest == manifest) {
+        return Vec::new();
+    }
+    let namesake = state.images.iter().find(|image| image.manifest.release == manifest.release);
+    let renamed = namesake.map(|image| Violation::ImageRenamed {
+        index,
+        first: image.index,
+        release: manifest.release.clone(),
+    });
+    if state.images.len() >= IMAGES_MAX {
+        state.images.remove(0);
+    }
+    state.images.push(Image { index, manifest });
+    renamed.into_iter().collect()
+}
+
+/// The boots in the log of the image with this name.
+pub(crate) fn boots_of<'s>(state: &'s State, release: &'s str) -> impl Iterator<Item = &'s String> {
+    let is_of = move |boot: &Boot| match &boot.appraisal {
+        Some(Appraisal::Accepted(accepted)) => accepted.release.as_deref() == Some(release),
+        _ => false,
+    };
+    state.boots.iter().filter(move |(_, boot)| is_of(boot)).map(|(id, _)| id)
+}
+
+/// An image as other programs read it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    index: u64,
+    #[serde(flatten)]
+    manifest: &'a ImageManifest,
+    boots: Vec<&'a String>,
+}
+
+/// All images and their boots, as JSON, oldest first.
+pub(crate) fn to_json(state: &State) -> String {
+    let listed: Vec<Listed<'_>> = state
+        .images
+        .iter()
+        .map(|Image { index, manifest }| Listed {
+            index: *index,
+            manifest,
+            boots: boots_of(state, &manifest.release).collect(),
+        })
+        .collect();
+    // Strings and integers only: serialisation has no failing case.
+    serde_json::to_string_pretty(&listed).unwrap_or_default()
+}
+
+/// The images that were in the log before the entry at `index`.
+pub(crate) fn before(images: &[Image], index: u64) -> Vec<ImageManifest> {
+    images.iter().filter(|image| image.index < index).map(|image| image.manifest.clone()).collect()
+}
