@@ -35,7 +35,7 @@ fn kept(watching: &Watching, violation: &Violation) -> Equivocation {
     proved
 }
 
-fn other_view(log: &Log, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Log {
+pub(crate) fn other_view(log: &Log, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Log {
     let mut other = Log::new();
     other.leaves = log.leaves.clone();
     other.files.0.lock().unwrap().extend(log.files.0.lock().unwrap().clone());

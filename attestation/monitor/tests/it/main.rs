@@ -7,6 +7,7 @@ mod honest;
 mod images;
 mod log;
 mod lying;
+mod program;
 mod revoked;
 mod settling;
 mod state;
