@@ -7,12 +7,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
+use vouchsafe_log::admission::{Admission as _, PolicyAdmission, Refusal};
+use vouchsafe_log::blobs::BlobPool;
 use vouchsafe_log::log::tree_reader;
 use vouchsafe_log::storage::{
-    BootRow, Commit, HighWater, LeafKey, Lock, SignedHead, Storage, Tiles, TreeHead,
+    Blobs, BootRow, Commit, HighWater, LeafKey, Lock, SignedHead, Storage, Tiles, TreeHead,
 };
 use vouchsafe_log::{Error, Log, NewLeaf, check, sequence};
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 
+use crate::admission::{Boot, Vendor};
 use crate::common::{Place, all_leaves, leaf};
 
 /// How a write is hit.
@@ -54,6 +58,7 @@ impl Mortal {
 struct MortalTiles(Arc<dyn Tiles>, Arc<Mortal>);
 struct MortalLock(Arc<dyn Lock>, Arc<Mortal>);
 struct MortalHighWater(Arc<dyn HighWater>, Arc<Mortal>);
+struct MortalBlobs(Arc<dyn Blobs>, Arc<Mortal>);
 
 impl Tiles for MortalTiles {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -115,6 +120,16 @@ impl Lock for MortalLock {
     }
 }
 
+impl Blobs for MortalBlobs {
+    fn read(&self, sha256: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
+        self.1.read()?;
+        self.0.read(sha256)
+    }
+    fn write(&self, sha256: &[u8; 32], bytes: &[u8]) -> Result<(), Error> {
+        self.1.write(|| self.0.write(sha256, bytes))
+    }
+}
+
 impl HighWater for MortalHighWater {
     fn read(&self) -> Result<Option<TreeHead>, Error> {
         self.1.read()?;
@@ -129,7 +144,7 @@ fn mortal(storage: &Storage, steps: i64, hit: Hit) -> (Storage, Arc<Mortal>) {
     let mortal = Arc::new(Mortal { steps_left: AtomicI64::new(steps), hit });
     let wrapped = Storage {
         tiles: Arc::new(MortalTiles(Arc::clone(&storage.tiles), Arc::clone(&mortal))),
-        blobs: Arc::clone(&storage.blobs),
+        blobs: Arc::new(MortalBlobs(Arc::clone(&storage.blobs), Arc::clone(&mortal))),
         lock: Arc::new(MortalLock(Arc::clone(&storage.lock), Arc::clone(&mortal))),
         high_water: Arc::new(MortalHighWater(Arc::clone(&storage.high_water), Arc::clone(&mortal))),
     };
@@ -243,5 +258,85 @@ fn a_full_disk_refuses_a_batch_and_the_next_one_succeeds() {
         world.seen.push(log.head().head);
         world.answered.extend(batches[4].iter().cloned().zip(again.places));
         check_world(&place, &world, &format!("full at write {steps}"));
+    }
+}
+
+/// A boot as its host submits it, however often: the same bytes each time.
+struct Submitted {
+    blobs: Vec<Vec<u8>>,
+    leaves: [Vec<u8>; 2],
+}
+
+impl Submitted {
+    fn new() -> Self {
+        let boot = Boot::new();
+        Self { blobs: boot.blobs().to_vec(), leaves: [boot.boot_leaf(), boot.endorsements_leaf()] }
+    }
+}
+
+/// One process that admits boots from `from` on, with the blobs that their leaves name. Gives the boot at which it
+/// died.
+fn admit(place: &Place, storage: &Storage, boots: &[Submitted], from: usize) -> (usize, Result<(), Error>) {
+    let one = |log: &mut Log, admission: &PolicyAdmission, pool: &BlobPool, boot: &Submitted| {
+        boot.blobs.iter().for_each(|blob| pool.hold(Ring.sha256(blob), blob.clone().into()));
+        // What a log that lives knows of itself: which of the leaves it has.
+        let held = all_leaves(&place.storage());
+        let (known, new): (Vec<&[u8]>, Vec<&[u8]>) =
+            boot.leaves.iter().map(Vec::as_slice).partition(|leaf| held.iter().any(|one| one == leaf));
+        let mut leaves = Vec::new();
+        for judged in admission.admit(&new, &known, Vendor::get().now) {
+            match judged {
+                Ok(admitted) => leaves.push(admitted.leaf),
+                Err(Refusal::Unavailable(error)) => return Err(error),
+                Err(Refusal::Code(code)) => panic!("refused: {code}"),
+            }
+        }
+        sequence(log, &leaves)?;
+        log.storage().tiles.publish(log.head().note.as_bytes())
+    };
+    let mut log = match Log::open(storage.clone(), Arc::clone(&place.key)) {
+        Ok(log) => log,
+        Err(error) => return (from, Err(error)),
+    };
+    let pool = Arc::new(BlobPool::new(Arc::clone(&storage.blobs)));
+    let admission = PolicyAdmission::new(Vendor::get().policy(), storage.clone(), Arc::clone(&pool));
+    for (at, boot) in boots.iter().enumerate().skip(from) {
+        if let Err(error) = one(&mut log, &admission, &pool, boot) {
+            return (at, Err(error));
+        }
+    }
+    (boots.len(), Ok(()))
+}
+
+/// Whenever the log dies between a boot's blobs and its leaf, no leaf is in the log without its blobs.
+#[test]
+fn a_crash_at_every_write_of_a_boot_leaves_no_leaf_without_its_blobs() {
+    let boots = [Submitted::new(), Submitted::new()];
+    let checked = |place: &Place| {
+        let storage = place.storage();
+        check::full(&storage, &storage.lock.head().unwrap().head, |_| ()).unwrap()
+    };
+    for hit in [Hit::Before, Hit::After] {
+        let mut died = 0;
+        for steps in 1.. {
+            let place = Place::new();
+            let (storage, _) = mortal(&place.storage(), steps, hit);
+            let (died_at, result) = admit(&place, &storage, &boots, 0);
+            let Err(error) = result else { break };
+            assert!(matches!(error, Error::Io { .. }), "{hit:?} step {steps}: {error}");
+            died += 1;
+            // As the next process finds it, completed or not; and it dies as well, a little later.
+            let (storage, _) = mortal(&place.storage(), 3, hit);
+            let _ = admit(&place, &storage, &boots, died_at);
+            Log::open(place.storage(), Arc::clone(&place.key)).unwrap();
+            checked(&place);
+            let (_, result) = admit(&place, &place.storage(), &boots, died_at);
+            result.unwrap_or_else(|error| panic!("{hit:?} step {steps}: not recovered: {error}"));
+            let report = checked(&place);
+            assert_eq!((report.boots, report.blobs), (2, 6), "{hit:?} step {steps}");
+            assert_eq!(all_leaves(&place.storage()).len(), 4, "{hit:?} step {steps}: doubled or lost");
+        }
+        // Three blobs of each boot, and what a batch writes.
+        assert!(died > 16, "{hit:?}: only {died} moments to die at");
     }
 }

@@ -203,6 +203,53 @@ async fn a_restored_folder_is_refused_when_a_witness_has_seen_more() {
     running.stop().await.unwrap();
 }
 
+/// Two programs under one key, each with a folder of its own, and a witness that cosigns for both.
+#[tokio::test]
+async fn a_witness_that_equivocates_makes_no_quorum_for_a_fork() {
+    let place = Place::new();
+    let witnesses = witnesses(&place, &[Mode::Good, Mode::Good, Mode::TwoFaced]).await;
+    let start = |log: Log, quorum_of: &[WitnessConfig], quorum| {
+        Running::start(log, Arc::new(AdmitAll), config(quorum_of.to_vec(), quorum))
+    };
+    let all = configs(&witnesses);
+    let running = start(place.open().unwrap(), &all, 2).await;
+    running.settle(&[b"one"]).await;
+    running.stop().await.unwrap();
+    let other = place.temp.path().join("other");
+    copy_folder(&place.root(), &other);
+    let running = start(place.open().unwrap(), &all, 2).await;
+    let honest = running.settle(&[b"two"]).await;
+    running.stop().await.unwrap();
+
+    let open = || {
+        let folder = Folder::new(other.clone(), None, None);
+        Log::open(folder.open().unwrap(), Arc::clone(&place.key)).unwrap()
+    };
+    let mut log = open();
+    log.append(&[NewLeaf::new(b"another two".to_vec())]).unwrap();
+    // The honest ones stop it, and what it signed is published nowhere.
+    let ended = start(log, &all, 2).await.ended().await;
+    let is_stopped = |record: &str| record.starts_with("witness w1") || record.starts_with("witness w2");
+    assert!(
+        matches!(&ended, Err(Error::Behind { held: 2, signed: 2, record }) if is_stopped(record)),
+        "{ended:?}"
+    );
+    let published = || std::fs::read(other.join("public/checkpoint")).unwrap();
+    let before = trusted(&place, &witnesses, 2).verify(&published(), &Ring).unwrap();
+    assert_eq!(before.size(), 1);
+    // For who counts the two-faced one alone it is a log like any; a quorum of two is not deceived.
+    let running = start(open(), &all[2..], 1).await;
+    running.settle(&[b"another two"]).await;
+    running.stop().await.unwrap();
+    let fork = published();
+    let alone = trusted(&place, &witnesses[2..], 1).verify(&fork, &Ring).unwrap();
+    let true_one = trusted(&place, &witnesses, 2).verify(honest.note.as_bytes(), &Ring).unwrap();
+    assert_eq!((alone.size(), true_one.size()), (2, 2));
+    assert_ne!(alone.root(), true_one.root(), "a fork");
+    let refused = trusted(&place, &witnesses, 2).verify(&fork, &Ring).unwrap_err();
+    assert_eq!(refused.code(), "witness_quorum_missing");
+}
+
 #[tokio::test]
 async fn a_witness_that_lies_about_its_size_later_does_not_stop_the_log() {
     let place = Place::new();
