@@ -134,7 +134,7 @@ impl Database {
         let mut connection = guard(&self.writer);
         let failed = |error: rusqlite::Error| classify(&self.path, &error);
         let transaction = connection.transaction().map_err(failed)?;
-        insert(&transaction, &self.path, (leaves, boots, releases))?;
+        insert(&transaction, &self.path, leaves, boots, releases)?;
         transaction.commit().map_err(failed)
     }
 
@@ -188,7 +188,7 @@ impl Lock for Database {
                 .map_err(failed)?;
             return Err(Error::CheckpointMoved { expected: from.size, found: found.unsigned_abs() });
         }
-        insert(&transaction, &self.path, (leaves, boots, releases))?;
+        insert(&transaction, &self.path, leaves, boots, releases)?;
         transaction.commit().map_err(failed)
     }
 
@@ -241,7 +241,9 @@ impl Lock for Database {
 fn insert(
     connection: &Connection,
     path: &Path,
-    (leaves, boots, releases): (&[(LeafKey, u64)], &[BootRow], &[(Release, u64)]),
+    leaves: &[(LeafKey, u64)],
+    boots: &[BootRow],
+    releases: &[(Release, u64)],
 ) -> Result<(), Error> {
     let failed = |error: rusqlite::Error| classify(path, &error);
     let mut leaves = leaves.to_vec();
