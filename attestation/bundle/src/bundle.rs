@@ -22,7 +22,6 @@ use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::strict_json::{self, Fault, FromValue, JsonError, Limits, Value};
 use vouchsafe_verifier::{Endorsements, TdxCollateral, json_fields, json_record};
 
-use crate::image::LoggedImageJson;
 use crate::{Error, LoggedImage};
 
 /// Longest accepted bundle, in bytes.
@@ -30,6 +29,12 @@ pub const BUNDLE_BYTES_MAX: usize = 4 << 20;
 
 const LIMITS: Limits = Limits { bytes_max: BUNDLE_BYTES_MAX, depth_max: 16 };
 const VERSION: u64 = 1;
+
+/// What the released image in a bundle is read as.
+#[cfg(feature = "images")]
+type RawImage = crate::image::LoggedImageJson;
+#[cfg(not(feature = "images"))]
+type RawImage = Value;
 
 /// A bundle that is well formed. Nothing in it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +89,7 @@ struct BundleJson<E> {
     endorsements: Option<Endorsements>,
     proof: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<LoggedImageJson>,
+    image: Option<RawImage>,
 }
 
 json_record!(BundleJson<Value> { version, receipt, opening, stream, boot, epoch, endorsements, proof, image });
@@ -120,9 +125,8 @@ impl Bundle {
     /// Reads a bundle from its JSON text.
     ///
     /// # Errors
-    /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`], or
-    /// [`Error::BundlePart`] for an envelope or image that is not one, [`Error::BundleProof`], or
-    /// [`Error::ImageMalformed`].
+    /// [`Error::BundleMalformed`], [`Error::BundleVersion`], [`Error::BundleEmpty`],
+    /// [`Error::BundlePart`] for an envelope or image that is not one, or [`Error::BundleProof`].
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let malformed = |error: JsonError| Error::BundleMalformed(error.to_string());
         let value = strict_json::value(json, LIMITS).map_err(malformed)?;
@@ -151,7 +155,7 @@ impl Bundle {
             epoch: raw.epoch,
             endorsements: raw.endorsements,
             proof: raw.proof.map(|text| TlogProof::parse(text.as_bytes())).transpose()?,
-            image: raw.image.as_ref().map(LoggedImage::of).transpose()?,
+            image: image(raw.image.as_ref())?,
         })
     }
 
@@ -168,7 +172,7 @@ impl Bundle {
             epoch,
             endorsements,
             proof: proof.map(|proof| proof.to_string()),
-            image: image.as_ref().map(LoggedImage::json),
+            image: image.as_ref().map(raw_image),
         };
         // Nothing here has a failing case of serialisation, and no reader accepts an empty text.
         serde_json::to_vec(&json).unwrap_or_default()
@@ -205,6 +209,29 @@ impl Bundle {
 /// [`Error::CollateralMalformed`].
 pub fn parse_tdx_collateral(json: &[u8]) -> Result<TdxCollateral, Error> {
     strict_json::read(json, LIMITS).map_err(|error| Error::CollateralMalformed(error.to_string()))
+}
+
+/// Reads the released image out of a bundle.
+#[cfg(feature = "images")]
+fn image(raw: Option<&RawImage>) -> Result<Option<LoggedImage>, Error> {
+    raw.map(LoggedImage::of).transpose()
+}
+
+#[cfg(feature = "images")]
+fn raw_image(image: &LoggedImage) -> RawImage {
+    image.json()
+}
+
+/// None was ever read.
+#[cfg(not(feature = "images"))]
+fn raw_image(image: &LoggedImage) -> RawImage {
+    match *image {}
+}
+
+/// Without what verifies images none is taken from a bundle, so that a policy that requires one is not met.
+#[cfg(not(feature = "images"))]
+fn image(_: Option<&RawImage>) -> Result<Option<LoggedImage>, Error> {
+    Ok(None)
 }
 
 /// Reads an envelope out of a bundle. The bundle's own layout is free, so what is checked for length

@@ -20,7 +20,7 @@ use vouchsafe_verifier::{Moment, json_deserialize, json_fields, json_record};
 
 use crate::signed::to_bytes;
 use crate::threshold::{KeySignature, SignedDocument, Signers};
-use crate::{Error, PayloadType};
+use crate::{Error, LEAF_BYTES_MAX, LeafType, PayloadType};
 
 /// Longest manifest, in bytes of canonical JSON: with its signatures it fits into a leaf of the log.
 pub const IMAGE_BYTES_MAX: usize = 48 << 10;
@@ -242,7 +242,26 @@ impl SignedImage {
         Self::of(SignedDocument::parse(json, PayloadType::Image.as_str(), SIGNED_IMAGE_BYTES_MAX)?)
     }
 
-    pub(crate) fn of(document: SignedDocument) -> Result<Self, Error> {
+    /// Reads the leaf of a manifest, and no other leaf.
+    ///
+    /// # Errors
+    /// As [`Leaf::parse`](crate::Leaf::parse).
+    pub fn from_leaf(leaf: &[u8]) -> Result<Self, Error> {
+        if leaf.len() > LEAF_BYTES_MAX {
+            return Err(Error::LeafMalformed("longer than 65535 bytes".into()));
+        }
+        match leaf.split_first() {
+            Some((byte, body)) if *byte == LeafType::Image.byte() => Self::from_leaf_body(body),
+            Some((byte, _)) => Err(Error::LeafType { byte: *byte }),
+            None => Err(Error::LeafMalformed("empty".into())),
+        }
+    }
+
+    pub(crate) fn from_leaf_body(body: &[u8]) -> Result<Self, Error> {
+        Self::of(SignedDocument::parse_leaf_body(PayloadType::Image, body)?)
+    }
+
+    fn of(document: SignedDocument) -> Result<Self, Error> {
         let manifest = ImageManifest::parse(document.unverified_payload())?;
         Ok(Self { document, manifest })
     }

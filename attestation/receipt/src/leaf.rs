@@ -164,9 +164,7 @@ impl Leaf {
             Some(LeafType::Endorsements) => EndorsementsRecord::parse(body).map(Self::Endorsements),
             Some(LeafType::Heartbeat) => SignedLeaf::parse::<Heartbeat>(body).map(Self::Heartbeat),
             Some(LeafType::Close) => SignedLeaf::parse::<Close>(body).map(Self::Close),
-            Some(LeafType::Image) => SignedDocument::parse_leaf_body(PayloadType::Image, body)
-                .and_then(SignedImage::of)
-                .map(Self::Image),
+            Some(LeafType::Image) => SignedImage::from_leaf_body(body).map(Self::Image),
             Some(LeafType::Revocation) => SignedDocument::parse_leaf_body(PayloadType::Revocation, body)
                 .and_then(SignedRevocations::of)
                 .map(Self::Revocation),

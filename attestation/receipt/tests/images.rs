@@ -154,8 +154,12 @@ fn a_leaf_has_one_form_and_every_byte_of_it_counts() {
         assert_eq!(Leaf::parse(&wrong).unwrap_err().code(), "leaf_malformed");
     }
     assert_eq!(Leaf::parse(rest).unwrap_err().code(), "leaf_malformed", "unsigned");
+    let Leaf::Image(whole) = &leaf else { panic!("{leaf:?}") };
+    assert_eq!(&SignedImage::from_leaf(&good).unwrap(), whole);
     let as_revocation = [&[LeafType::Revocation.byte()], &good[1..]].concat();
     assert_eq!(Leaf::parse(&as_revocation).unwrap_err().code(), "leaf_signed_type_wrong");
+    assert_eq!(SignedImage::from_leaf(&as_revocation).unwrap_err().code(), "leaf_type_unknown");
+    assert_eq!(SignedImage::from_leaf(&[]).unwrap_err().code(), "leaf_malformed");
     // The longest manifest fits.
     let mut long = manifest();
     long.measurements = (0..200_u8).map(|n| snp(&"x".repeat(50), n)).collect();

@@ -12,6 +12,7 @@ mod model;
 mod openings;
 mod platform;
 mod receipt;
+#[cfg(feature = "images")]
 pub(crate) mod released;
 pub(crate) mod revoked;
 mod settlement;
@@ -19,12 +20,17 @@ mod snp;
 mod statements;
 mod tdx;
 mod unproved;
+#[cfg(not(feature = "images"))]
+pub(crate) mod unreleased;
 
 use vouchsafe_receipt::{AttestationDocument, Envelope, Opening, VerifiedRevocations};
 use vouchsafe_translog::TlogProof;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds, VerifiedEvidence};
+
+#[cfg(not(feature = "images"))]
+pub(crate) use unreleased as released;
 
 pub use logged::{AcceptedBoot, LoggedEpoch, appraise_boot, appraise_epoch};
 

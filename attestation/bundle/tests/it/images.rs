@@ -253,7 +253,7 @@ fn a_file_reads_back_and_anything_else_is_refused() {
         &vouchsafe_verifier::encoding::to_base64(&leaf),
         1,
     );
-    assert_eq!(code(&changed), "leaf_signed_type_wrong");
+    assert_eq!(code(&changed), "leaf_type_unknown");
     // Whatever byte of it is changed, it is not accepted in its stead, or it is the same.
     let policy = policy_with(|document| {
         log.require(document);
