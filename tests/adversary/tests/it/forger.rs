@@ -121,11 +121,15 @@ impl Forger {
     }
 
     fn sign(&self, payload: &ReceiptPayload) -> Envelope {
-        let payload = payload.to_bytes();
-        let signed = pae(PayloadType::Receipt.as_str(), &payload);
+        self.sign_as(PayloadType::Receipt, &payload.to_bytes())
+    }
+
+    /// Signs any payload as one of this type.
+    pub(crate) fn sign_as(&self, kind: PayloadType, payload: &[u8]) -> Envelope {
+        let signed = pae(kind.as_str(), payload);
         let signature = self.key.sign(&SystemRandom::new(), &signed).unwrap();
         let signature = to_low_s(signature.as_ref().try_into().unwrap());
-        Envelope::new(PayloadType::Receipt, payload, self.boot.boot.0, signature)
+        Envelope::new(kind, payload.to_vec(), self.boot.boot.0, signature)
     }
 }
 

@@ -9,6 +9,7 @@ mod machine;
 mod model;
 mod program;
 
+mod admission;
 mod boots;
 mod clock;
 mod control;
