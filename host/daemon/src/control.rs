@@ -239,7 +239,7 @@ impl Control {
                             has_booted = true;
                             let stapled = collateral.endorsements.borrow().clone();
                             match endorsing.take(item, stapled.as_ref())? {
-                                Taken::Goes(item) => drop(place.send(Job::Record(item))),
+                                Taken::Goes(item) => place.send(Job::Record(item)),
                                 Taken::Waits(evidence) => {
                                     // Without a fetching task the program is about to end.
                                     let _ = evidence.map(|json| collateral.evidence.send(json));
