@@ -33,8 +33,8 @@ pub fn snp_endorsements(
     }
 }
 
-/// The certificate that issued `subject`: by signature if one did, else by name, else the first that could have
-/// by its kind, so that the verifier can say what is wrong with it. One that cannot be read comes before all.
+/// The certificate that issued `subject`: by signature if one did, else by name. Else one that cannot be read, or
+/// could have by its kind, so that the verifier can say what is wrong with it.
 fn issuer(
     subject: &[u8],
     authorities_below: u32,
@@ -43,20 +43,18 @@ fn issuer(
     crypto: &dyn Crypto,
 ) -> Option<Vec<u8>> {
     let subject = Certificate::parse(subject).ok()?;
-    let mut read = Vec::new();
-    for der in candidates {
-        match Certificate::parse(der) {
-            Ok(certificate) => read.push((der, certificate)),
-            Err(_) => return Some(der.clone()),
-        }
-    }
+    let read: Vec<(&Vec<u8>, Certificate<'_>)> =
+        candidates.iter().filter_map(|der| Some((der, Certificate::parse(der).ok()?))).collect();
     let is_named = |candidate: &Certificate<'_>| candidate.subject().raw() == subject.issuer().raw();
     let signed = |candidate: &Certificate<'_>| {
         is_named(candidate) && subject.check_issued_by(candidate, authorities_below, crypto).is_ok()
     };
     let first = |fits: &dyn Fn(&Certificate<'_>) -> bool| read.iter().find(|(_, candidate)| fits(candidate));
-    let found = first(&signed).or_else(|| first(&is_named)).or_else(|| first(&is_of_kind));
-    found.map(|(der, _)| (*der).clone())
+    if let Some((der, _)) = first(&signed).or_else(|| first(&is_named)) {
+        return Some((*der).clone());
+    }
+    let unread = candidates.iter().find(|der| Certificate::parse(der).is_err());
+    unread.or_else(|| first(&is_of_kind).map(|(der, _)| *der)).cloned()
 }
 
 #[cfg(test)]
@@ -94,6 +92,8 @@ mod tests {
         assert_eq!(found(&[&ask, &milan_ark]), chain(&ask, &milan_ark));
         assert_eq!(found(&[&ark]).0, Some(ark.clone()));
         assert_eq!(found(&[b"hello"]), (Some(b"hello".to_vec()), None));
-        assert_eq!(found(&[&ark, &ask, &ask[..700]]), (Some(ask[..700].to_vec()), None));
+        assert_eq!(found(&[&ark, &ask[..700]]), (Some(ask[..700].to_vec()), None));
+        assert_eq!(found(&[&ask, &ark[..700]]), chain(&ask, &ark[..700]));
+        assert_eq!(found(&[&ark, &ask, b"hello"]), chain(&ask, &ark), "what fits is there");
     }
 }
