@@ -66,7 +66,7 @@ const BY_STEP = {
 export function linkOf({ step, rule, code }) {
   if (code && code in BY_CODE) return BY_CODE[code];
   if (rule === "revocations.list" || rule === "purpose") return "policy";
-  if (rule === "measurements") return "image";
+  if (rule === "measurements" || rule === "images.released") return "image";
   if (rule === "platform.report_data") return "chip";
   if (rule.startsWith("witnesses.") || rule.startsWith("anchors.")) return "witnesses";
   if (rule.startsWith("log.") || rule.startsWith("settlement.")) return "log";

@@ -53,6 +53,7 @@ const TABLE = [
   ["bundle malformed", [], [], [failed("format", "format", "bundle_malformed")], "uuuuuuuu", { file: "broken" }],
   ["version unknown", [], [], [failed("format", "format", "bundle_version_unknown")], "uuuuuuuu", { file: "broken" }],
   ["policy for reports", [], [], [failed("format", "purpose", "policy_purpose")], "uuuuuuuu", { policy: "broken" }],
+  ["no release of the image", ALL, [], [skipped("boot_platform", "images.released", "image_release_missing")], "ppohhhhh"],
   ["no list of revocations", upTo("model"), [], [skipped("freshness", "revocations.list", "revocations_missing")], "hhhhuuuu", { policy: "open" }],
   ["raw", ["hardware", "measurement"], [], [], "ppp"],
   ["raw, for whom is open", ["hardware", "measurement"], [], [skipped("binding", "platform.report_data", "report_data_not_given")], "poh"],

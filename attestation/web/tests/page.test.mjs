@@ -64,6 +64,8 @@ async function shown(page) {
 
 async function isAccessible(page, what) {
   await page.evaluate(axe);
+  // What is still fading in has too little contrast.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished)));
   const { violations } = await page.evaluate(() => globalThis.axe.run(document));
   assert.deepEqual(violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`), [], what);
 }
