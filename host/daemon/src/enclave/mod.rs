@@ -192,14 +192,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_start_that_fails_is_tried_once_after_each_pause() {
         let state = tempfile::tempdir().unwrap();
-        let program = state.path().join("enclave");
-        std::fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
-        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        let source = ProcessEnclave { program: program.clone(), arguments: Vec::new(), tied_by: None };
+        let program = state.path().join("none");
         let (events, mut told) = Events::channel();
-        let mut enclave =
-            Enclave::start(EnclaveSource::Process(source), state.path(), true, &events).unwrap();
-        std::fs::remove_file(&program).unwrap();
+        let mut enclave = Enclave {
+            source: EnclaveSource::Process(ProcessEnclave { program, arguments: Vec::new(), tied_by: None }),
+            folder: Some(LinkFolder::make(state.path(), process::FOLDER_NAME, process::SOCKET_NAME).unwrap()),
+            endpoint: Endpoint::Unix(state.path().join("link.sock")),
+            running: None,
+            restarts: true,
+            pause: RESTART_PAUSE,
+            events,
+        };
         assert!(tokio::time::timeout(Duration::from_secs(200), enclave.ended()).await.is_err());
         let mut pauses = Vec::new();
         while let Ok(event) = told.try_recv() {
