@@ -95,7 +95,7 @@ pub fn place(index: u64, size: u64) -> u8 {
     u8::try_from(size - index).expect("a small tree")
 }
 
-/// Thinks that there is always room for one to wait.
-pub fn percent(queued: u64, queue_max: u64) -> u64 {
-    queued * 100 / queue_max
+/// Keeps counts in bytes, since those that were seen fit.
+pub fn small(counts: [u64; 5]) -> [u8; 5] {
+    counts.map(|count| u8::try_from(count).expect("a small count"))
 }

@@ -8,14 +8,17 @@ use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vouchsafe_fuzz::{careless, planted};
-use vouchsafe_link::control::{EnclaveMessage, HostMessage, Receiver, Sender};
+use vouchsafe_link::control::{EnclaveMessage, Health, HostMessage, Receiver, Sender};
 
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
         Some((0, rest)) => {
             for message in messages::<EnclaveMessage>(rest) {
                 if let EnclaveMessage::Health(health) = message {
-                    planted(|| careless::percent(health.queued, health.queue_max));
+                    let Health { sessions, active, queued, queue_max, receipts_unacknowledged, .. } = health;
+                    planted(|| {
+                        careless::small([sessions, active, queued, queue_max, receipts_unacknowledged])
+                    });
                 }
             }
         }

@@ -155,8 +155,8 @@ fn own(seeds: &Seeds) -> io::Result<()> {
 fn control(seeds: &Seeds) -> io::Result<()> {
     const BOOT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
     let hello = json!({"type": "hello", "protocol": 1, "software": "seed"});
-    let health = json!({"type": "health", "ready": true, "draining": false, "boot": BOOT, "sessions": 1,
-        "active": 2, "queued": 3, "queue_max": 8, "receipts_unacknowledged": 0});
+    let health = json!({"type": "health", "ready": true, "draining": false, "boot": BOOT, "sessions": 101,
+        "active": 102, "queued": 103, "queue_max": 104, "receipts_unacknowledged": 105});
     let from_enclave = [
         hello.clone(),
         json!({"type": "ready", "boot": BOOT}),
