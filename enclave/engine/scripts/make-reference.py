@@ -15,7 +15,7 @@ import gguf
 import llama_cpp
 import numpy as np
 
-VOCABULARY, WIDTH, FEED, LAYERS, HEADS, HEADS_KV, HEAD_WIDTH = 288, 32, 48, 2, 4, 2, 16
+VOCABULARY, WIDTH, FEED, FEED_EXPERT, LAYERS, HEADS, HEADS_KV, HEAD_WIDTH = 288, 32, 48, 16, 2, 4, 2, 16
 PROMPT = [1, 30, 275, 38, 97, 29, 53, 99, 112, 200, 124, 130, 199, 287, 150, 42]
 STEPS = 24
 
@@ -33,7 +33,7 @@ def vocabulary(writer):
     writer.add_unk_token_id(0)
 
 
-def write(path, architecture, seed, norms=False, factors=False, joint=False):
+def write(path, architecture, seed, norms=False, factors=False, joint=False, experts=0, embeds=False):
     # llama.cpp expects Phi-3's heads to be as wide as the state together.
     head_width = WIDTH // HEADS if joint else HEAD_WIDTH
     random = np.random.default_rng(seed)
@@ -46,6 +46,10 @@ def write(path, architecture, seed, norms=False, factors=False, joint=False):
     writer.add_feed_forward_length(FEED)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS_KV)
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(2)
+        writer.add_expert_feed_forward_length(FEED_EXPERT)
     writer.add_key_length(head_width)
     writer.add_value_length(head_width)
     # Phi-4-mini's kind: a quarter of each head is not turned, and the context has been extended.
@@ -54,6 +58,9 @@ def write(path, architecture, seed, norms=False, factors=False, joint=False):
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(500000.0)
     writer.add_vocab_size(VOCABULARY)
+    if embeds:
+        writer.add_pooling_type(gguf.PoolingType.LAST)
+        writer.add_add_eos_token(True)
     vocabulary(writer)
 
     def matrix(name, rows, columns):
@@ -89,6 +96,12 @@ def write(path, architecture, seed, norms=False, factors=False, joint=False):
         norm(name + "ffn_norm.weight", WIDTH)
         if joint:
             matrix(name + "ffn_up.weight", 2 * FEED, WIDTH)
+        elif experts:
+            matrix(name + "ffn_gate_inp.weight", experts, WIDTH)
+            for part, shape in [("gate", (FEED_EXPERT, WIDTH)), ("up", (FEED_EXPERT, WIDTH)), ("down", (WIDTH, FEED_EXPERT))]:
+                values = random.normal(0, 1.5 / np.sqrt(shape[1]), (experts, *shape)).astype(np.float32)
+                writer.add_tensor(f"{name}ffn_{part}_exps.weight", values)
+            continue
         else:
             matrix(name + "ffn_gate.weight", FEED, WIDTH)
             matrix(name + "ffn_up.weight", FEED, WIDTH)
@@ -121,6 +134,19 @@ def evaluate(path):
     return logits, {"prompt": PROMPT, "greedy": greedy, "greedy_margin": margins}
 
 
+TEXTS = ["", "a", "Wie geht es?", "\u65e5\u672c\u8a9e", "twelve " * 30]
+
+
+def embed(path):
+    model = llama_cpp.Llama(
+        model_path=str(path), embedding=True, n_ctx=512, n_batch=512, n_ubatch=512, n_threads=1, verbose=False,
+        pooling_type=llama_cpp.LLAMA_POOLING_TYPE_UNSPECIFIED,
+    )
+    vectors = [np.array(model.embed(text), dtype=np.float64) for text in TEXTS]
+    return [{"text": text, "tokens": len(model.tokenize(text.encode(), add_bos=True)), "vector": list(vector / np.linalg.norm(vector))}
+            for text, vector in zip(TEXTS, vectors)]
+
+
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +154,7 @@ def main():
         ("qwen3-f32", "qwen3", 1, {"norms": True}),
         ("llama-factors-f32", "llama", 2, {"factors": True}),
         ("phi3-f32", "phi3", 3, {"joint": True}),
+        ("qwen3moe-f32", "qwen3moe", 4, {"norms": True, "experts": 6}),
     ]:
         path = folder / f"{name}.gguf"
         write(path, architecture, seed, **options)
@@ -135,6 +162,9 @@ def main():
         np.save(folder / f"{name}.logits.npy", logits)
         (folder / f"{name}.json").write_text(json.dumps(reference) + "\n")
         print(name, path.stat().st_size, logits.std(), reference["greedy"][:8], min(reference["greedy_margin"]))
+    path = folder / "qwen3-embedding-f32.gguf"
+    write(path, "qwen3", 5, norms=True, embeds=True)
+    (folder / "qwen3-embedding-f32.json").write_text(json.dumps(embed(path)) + "\n")
 
 
 if __name__ == "__main__":

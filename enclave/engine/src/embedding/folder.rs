@@ -72,7 +72,7 @@ impl Folder {
     }
 
     pub(super) fn into_digests(self) -> Vec<FileDigest> {
-        self.digests.into_iter().map(|(file, sha256)| FileDigest { file, sha256 }).collect()
+        self.digests.into_iter().map(|(file, sha256)| FileDigest { file: file.to_owned(), sha256 }).collect()
     }
 }
 

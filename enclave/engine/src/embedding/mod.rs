@@ -1,11 +1,13 @@
-//! Sentence embeddings by models of the BERT family, from a folder in the layout of
+//! Sentence embeddings by decoders such as Qwen3 Embedding, from a GGUF file that says how its states
+//! become one vector (see [`decoder`]), and by models of the BERT family, from a folder in the layout of
 //! `sentence-transformers`: `config.json`, `model.safetensors`, `tokenizer.json` or `vocab.txt`, and,
 //! where they are there, `tokenizer_config.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
 //!
-//! A text's embedding is the mean (or the first) of its tokens' last hidden states, scaled to length 1.
+//! A BERT's embedding is the mean (or the first) of its tokens' last hidden states, scaled to length 1.
 //! Each text is computed by itself, so its embedding does not depend on what else is in the request.
 
 mod bert;
+mod decoder;
 mod folder;
 mod wordpiece;
 
@@ -14,6 +16,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use self::bert::Bert;
+use self::decoder::Decoder;
 use self::folder::{Folder, Settings};
 use self::wordpiece::WordPieceTokenizer;
 use crate::{EmbedError, LoadError};
@@ -40,8 +43,8 @@ pub struct EmbeddingIdentity {
 /// A file that was read, and its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileDigest {
-    /// The file's path within the folder.
-    pub file: &'static str,
+    /// The file's path within the folder, or the file's name where it is the only one.
+    pub file: String,
     /// SHA-256 of the bytes that were read; serialises as lower-case hexadecimal.
     #[serde(serialize_with = "crate::identity::hex")]
     pub sha256: [u8; 32],
@@ -82,9 +85,12 @@ impl EmbeddingIdentity {
 /// A sentence-embedding model. It has no state: any number of threads may embed at the same time.
 pub struct EmbeddingModel {
     identity: EmbeddingIdentity,
-    settings: Settings,
-    tokenizer: WordPieceTokenizer,
-    bert: Bert,
+    kind: Kind,
+}
+
+enum Kind {
+    Bert { settings: Settings, tokenizer: Box<WordPieceTokenizer>, bert: Bert },
+    Decoder(Box<Decoder>),
 }
 
 impl std::fmt::Debug for EmbeddingModel {
@@ -97,12 +103,18 @@ impl EmbeddingModel {
     /// The longest text that is tokenised, in bytes.
     pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 
-    /// Loads a folder, to be served under `name`. The files are read once, into private memory.
+    /// Loads a folder or a GGUF file, to be served under `name`. The files are read once, into private memory.
     ///
     /// # Errors
     /// [`LoadError::EmbeddingFile`], naming the file at fault; or what is wrong with the weights.
-    pub fn load(folder: impl AsRef<Path>, name: &str) -> Result<Self, LoadError> {
-        let mut folder = Folder::open(folder.as_ref());
+    pub fn load(path: impl AsRef<Path>, name: &str) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        if path.is_file() {
+            let decoder = Decoder::load(path)?;
+            let identity = decoder.identity(path, name);
+            return Ok(Self { identity, kind: Kind::Decoder(Box::new(decoder)) });
+        }
+        let mut folder = Folder::open(path);
         let settings = Settings::read(&mut folder)?;
         let tokenizer = WordPieceTokenizer::read(&mut folder, &settings)?;
         let bert = Bert::read(&mut folder, &settings)?;
@@ -113,7 +125,7 @@ impl EmbeddingModel {
             parameters: bert.parameters,
             files: folder.into_digests(),
         };
-        Ok(Self { identity, settings, tokenizer, bert })
+        Ok(Self { identity, kind: Kind::Bert { settings, tokenizer: Box::new(tokenizer), bert } })
     }
 
     /// Embeds each text.
@@ -128,15 +140,20 @@ impl EmbeddingModel {
         if text.len() > Self::TEXT_BYTES_MAX {
             return Err(EmbedError::TextTooLong { bytes: text.len(), max: Self::TEXT_BYTES_MAX });
         }
-        let tokens = self.tokenizer.encode(text, self.settings.tokens_max)?;
-        let vector = self
-            .bert
-            .embed(&tokens, &self.settings)
-            .map_err(|error| EmbedError::Computation(error.to_string()))?;
+        let (tokens, vector) = match &self.kind {
+            Kind::Bert { settings, tokenizer, bert } => {
+                let tokens = tokenizer.encode(text, settings.tokens_max)?;
+                let vector = bert
+                    .embed(&tokens, settings)
+                    .map_err(|error| EmbedError::Computation(error.to_string()))?;
+                (tokens.len(), vector)
+            }
+            Kind::Decoder(decoder) => decoder.embed(text)?,
+        };
         if vector.iter().any(|value| !value.is_finite()) {
             return Err(EmbedError::Computation("the result is not finite".to_owned()));
         }
-        Ok(Embedding { vector, token_count: u32::try_from(tokens.len()).unwrap_or(u32::MAX) })
+        Ok(Embedding { vector, token_count: u32::try_from(tokens).unwrap_or(u32::MAX) })
     }
 
     /// Which model this is.

@@ -146,3 +146,43 @@ fn broken_folders_are_refused() {
         assert_eq!(code(folder.path()), Some(expected), "row {row}");
     }
 }
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    text: String,
+    tokens: u32,
+    vector: Vec<f64>,
+}
+
+/// What `scripts/make-reference.py` had from llama.cpp, with the last token's state as the embedding.
+#[test]
+fn a_decoder_embeds_as_llama_cpp_does() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let file = folder.join("qwen3-embedding-f32.gguf");
+    let model = EmbeddingModel::load(&file, "qwen").unwrap();
+    let identity = model.identity();
+    assert_eq!((identity.name(), identity.dimensions(), identity.tokens_max()), ("qwen", 32, 512));
+    let digest = ring::digest::digest(&ring::digest::SHA256, &std::fs::read(&file).unwrap());
+    assert_eq!(identity.files()[0].file, "qwen3-embedding-f32.gguf");
+    assert_eq!(identity.files()[0].sha256[..], *digest.as_ref());
+    let cases = std::fs::read(folder.join("qwen3-embedding-f32.json")).unwrap();
+    let cases: Vec<Reference> = serde_json::from_slice(&cases).unwrap();
+    assert!(cases.iter().any(|case| case.tokens > 256), "one is read in several pieces");
+    for case in cases {
+        let ours = model.embed(&[&case.text]).unwrap().remove(0);
+        assert_eq!(ours.token_count, case.tokens, "{:?}", case.text);
+        for (ours, theirs) in ours.vector.iter().zip(&case.vector) {
+            // Keys and values in half precision on both sides, rounded from slightly different numbers.
+            assert!((f64::from(*ours) - theirs).abs() < 2e-3, "{:?}: {ours} {theirs}", case.text);
+        }
+    }
+    // A text longer than the context is cut, and ends as the model wants it.
+    assert_eq!(model.embed(&["far too long ".repeat(100).as_str()]).unwrap()[0].token_count, 512);
+}
+
+#[test]
+fn a_decoder_without_pooling_is_no_embedding_model() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let error = EmbeddingModel::load(folder.join("qwen3-f32.gguf"), "m").unwrap_err();
+    assert_eq!(error.code(), "unsupported-feature");
+}

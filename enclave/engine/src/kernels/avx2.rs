@@ -36,6 +36,13 @@ fn half<T, const N: usize>(values: &[T], part: usize) -> &[T; N] {
 }
 
 impl Avx2 {
+    /// Eight of sixteen bytes, a lane each.
+    #[inline(always)]
+    fn dwords(self, values: &[u8; LANES], part: usize) -> __m256i {
+        let values = half::<_, 8>(values, part);
+        proven!(self, _mm256_cvtepu8_epi32(_mm_loadl_epi64(values.as_ptr().cast())))
+    }
+
     /// The sums of `N` times two products in 16 bits, then of those pairs in 32: `N` times the
     /// greatest weight times 254 must stay below 2^15.
     #[inline(always)]
@@ -59,7 +66,7 @@ impl Simd for Avx2 {
     type B = __m256i;
 
     const PARTS: usize = 2;
-    const TOKENS_MAX: usize = 4;
+    const TOKENS_MAX: usize = 8;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -88,15 +95,43 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn load_u8(self, values: &[u8; LANES], part: usize) -> __m256 {
-        let values = half::<_, 8>(values, part);
-        proven!(self, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(values.as_ptr().cast()))))
-    }
-
-    #[inline(always)]
     fn load_i8(self, values: &[u8; LANES], part: usize) -> __m256 {
         let values = half::<_, 8>(values, part);
         proven!(self, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(values.as_ptr().cast()))))
+    }
+
+    #[inline(always)]
+    fn load_brain_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> __m256 {
+        let bytes = half::<_, 16>(bytes, part);
+        proven!(self, {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
+    fn load_u6(self, values: &[u8; LANES], part: usize) -> __m256 {
+        let values = self.dwords(values, part);
+        proven!(self, _mm256_cvtepi32_ps(_mm256_and_si256(values, _mm256_set1_epi32(63))))
+    }
+
+    #[inline(always)]
+    fn load_u6_split<const HIGH: bool>(
+        self,
+        values: &[u8; LANES],
+        tops: &[u8; LANES],
+        part: usize,
+    ) -> __m256 {
+        let (values, tops) = (self.dwords(values, part), self.dwords(tops, part));
+        proven!(self, {
+            let low = if HIGH {
+                _mm256_srli_epi32::<4>(values)
+            } else {
+                _mm256_and_si256(values, _mm256_set1_epi32(15))
+            };
+            let top = _mm256_and_si256(_mm256_srli_epi32::<2>(tops), _mm256_set1_epi32(48));
+            _mm256_cvtepi32_ps(_mm256_or_si256(low, top))
+        })
     }
 
     #[inline(always)]

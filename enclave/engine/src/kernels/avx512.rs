@@ -38,6 +38,12 @@ macro_rules! proven {
 }
 
 impl Avx512 {
+    /// Sixteen bytes, a lane each.
+    #[inline(always)]
+    fn dwords(self, values: &[u8; LANES]) -> __m512i {
+        proven!(self, _mm512_cvtepu8_epi32(_mm_loadu_si128(values.as_ptr().cast())))
+    }
+
     #[inline(always)]
     fn dot<const N: usize>(self, weights: &[__m512i; N], values: &[i32; N]) -> __m512i {
         let mut sum = proven!(self, _mm512_setzero_si512());
@@ -82,13 +88,42 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn load_u8(self, values: &[u8; LANES], _part: usize) -> __m512 {
-        proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
+    fn load_i8(self, values: &[u8; LANES], _part: usize) -> __m512 {
+        proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
     }
 
     #[inline(always)]
-    fn load_i8(self, values: &[u8; LANES], _part: usize) -> __m512 {
-        proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
+    fn load_brain_bytes(self, bytes: &[u8; 2 * LANES], _part: usize) -> __m512 {
+        proven!(self, {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bytes.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
+    fn load_u6(self, values: &[u8; LANES], _part: usize) -> __m512 {
+        let values = self.dwords(values);
+        proven!(self, _mm512_cvtepi32_ps(_mm512_and_si512(values, _mm512_set1_epi32(63))))
+    }
+
+    #[inline(always)]
+    fn load_u6_split<const HIGH: bool>(
+        self,
+        values: &[u8; LANES],
+        tops: &[u8; LANES],
+        _part: usize,
+    ) -> __m512 {
+        let (values, tops) = (self.dwords(values), self.dwords(tops));
+        proven!(self, {
+            let low = if HIGH {
+                _mm512_srli_epi32::<4>(values)
+            } else {
+                _mm512_and_si512(values, _mm512_set1_epi32(15))
+            };
+            // (top & 48) | low
+            let top = _mm512_srli_epi32::<2>(tops);
+            _mm512_cvtepi32_ps(_mm512_ternarylogic_epi64::<0xea>(top, _mm512_set1_epi32(48), low))
+        })
     }
 
     #[inline(always)]

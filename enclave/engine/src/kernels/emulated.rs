@@ -95,6 +95,22 @@ mod x86 {
         of_dwords(a.0.map(|byte| i32::from(byte.cast_signed())))
     }
 
+    pub(super) unsafe fn _mm512_cvtepu16_epi32(a: __m256i) -> __m512i {
+        of_dwords(from_fn(|at| i32::from(u16::from_le_bytes([a.0[2 * at], a.0[2 * at + 1]]))))
+    }
+
+    pub(super) unsafe fn _mm512_slli_epi32<const COUNT: u32>(a: __m512i) -> __m512i {
+        of_dwords(dwords(a).map(|dword| dword << COUNT))
+    }
+
+    pub(super) unsafe fn _mm512_srli_epi32<const COUNT: u32>(a: __m512i) -> __m512i {
+        of_dwords(dwords(a).map(|dword| (dword.cast_unsigned() >> COUNT).cast_signed()))
+    }
+
+    pub(super) unsafe fn _mm512_castsi512_ps(a: __m512i) -> __m512 {
+        __m512(dwords(a).map(|dword| f32::from_bits(dword.cast_unsigned())))
+    }
+
     pub(super) unsafe fn _mm512_cvtepi32_ps(a: __m512i) -> __m512 {
         __m512(dwords(a).map(|dword| dword as f32))
     }

@@ -14,7 +14,7 @@ pub(super) fn to_nearest(value: f32) -> i32 {
 
 /// eˣ, within two units in the last place; 0 below -87, and e⁸⁸ above 88.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Comparisons are false for NaN, which goes through.
     let x = if x > 88.0 { 88.0 } else { x };
     let inside = if x < -87.0 { -87.0 } else { x };
@@ -114,6 +114,18 @@ dispatched! {
 fn add_generic<S: Simd>(_simd: S, from: &[f32], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += from;
+    }
+}
+
+dispatched! {
+    /// `to += scale × from`, rounded once.
+    pub(crate) fn add_scaled(level, scale: f32, from: &[f32], to: &mut [f32]) = add_scaled_generic
+}
+
+#[inline(always)]
+fn add_scaled_generic<S: Simd>(_simd: S, scale: f32, from: &[f32], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = scale.mul_add(*from, *to);
     }
 }
 

@@ -3,6 +3,7 @@
 use candle_core::quantized::GgmlDType;
 
 use super::lines::{Line, Lines};
+use super::pool::Pool;
 use super::{LANES, pack};
 
 /// How a panel's weights are stored.
@@ -10,6 +11,10 @@ use super::{LANES, pack};
 pub(super) enum Kind {
     /// `f32`.
     Float,
+    /// IEEE half precision.
+    Half,
+    /// `bfloat16`.
+    Brain,
     /// Eight bits, a scale for 32: GGUF's Q8_0, and Q5_0.
     Q8,
     /// Four bits, a scale for 32: Q4_0.
@@ -24,7 +29,7 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn is_quantized(self) -> bool {
-        self != Self::Float
+        !matches!(self, Self::Float | Self::Half | Self::Brain)
     }
 
     /// Lines that hold `columns` columns of a panel.
@@ -37,10 +42,11 @@ impl Kind {
     pub(super) fn block(self) -> (usize, usize) {
         match self {
             Self::Float => (1, 1),
+            Self::Half | Self::Brain => (2, 1),
             Self::Q8 => (64, 17),
             Self::Q4 => (64, 9),
-            Self::Q4K => (256, 37),
-            Self::Q5K => (256, 45),
+            Self::Q4K => (256, 36),
+            Self::Q5K => (256, 44),
             Self::Q6K => (256, 53),
         }
     }
@@ -59,6 +65,7 @@ impl Matrix {
     /// Packs a tensor's bytes as they are in a GGUF file. `None` for a storage type that has no packed
     /// form, or bytes that are too few.
     pub(crate) fn pack(
+        pool: &Pool,
         storage: GgmlDType,
         rows: usize,
         columns: usize,
@@ -72,9 +79,10 @@ impl Matrix {
         let mut matrix = Self::zeroed(format.kind, rows, columns)?;
         let (block, lines_per_block) = format.kind.block();
         let lines_per_panel = matrix.lines_per_panel;
-        let panels = matrix.lines.as_mut_slice().chunks_mut(lines_per_panel.max(1));
-        for (panel, source) in panels.zip(bytes.chunks(row_bytes * LANES)) {
-            for (lane, row) in source.chunks(row_bytes).enumerate() {
+        let source_bytes = row_bytes * LANES;
+        pool.chunks(matrix.lines.as_mut_slice(), lines_per_panel.max(1), |at, panel| {
+            let source = &bytes[at * source_bytes..];
+            for (lane, row) in source.chunks(row_bytes).take(LANES).enumerate() {
                 let groups = row.chunks(block / format.block_values * format.block_bytes);
                 for (lines, group) in panel.chunks_mut(lines_per_block).zip(groups) {
                     for (index, bytes) in group.chunks(format.block_bytes).enumerate() {
@@ -82,7 +90,7 @@ impl Matrix {
                     }
                 }
             }
-        }
+        });
         Ok(Some(matrix))
     }
 

@@ -58,7 +58,7 @@ mod x86 {
 }
 
 pub(crate) use attention::{Heads, KvBlock, KvShape, POSITIONS_PER_BLOCK, attend};
-pub(crate) use float::{Gate, add, gated, rms_norm, rotate_halves, rotate_pairs};
+pub(crate) use float::{Gate, add, add_scaled, exp, gated, rms_norm, rotate_halves, rotate_pairs};
 pub(crate) use level::Level;
 pub(crate) use matrix::Matrix;
 pub(crate) use pool::Pool;

@@ -29,8 +29,8 @@ impl Format {
     pub(super) fn of(storage: GgmlDType) -> Option<Self> {
         let (kind, put): (_, Put) = match storage {
             GgmlDType::F32 => (Kind::Float, put_f32),
-            GgmlDType::F16 => (Kind::Float, put_f16),
-            GgmlDType::BF16 => (Kind::Float, put_bf16),
+            GgmlDType::F16 => (Kind::Half, put_sixteen_bits),
+            GgmlDType::BF16 => (Kind::Brain, put_sixteen_bits),
             GgmlDType::Q8_0 => (Kind::Q8, put_q8_0),
             GgmlDType::Q5_0 => (Kind::Q8, put_q5_0),
             GgmlDType::Q4_0 => (Kind::Q4, put_q4_0),
@@ -48,16 +48,12 @@ fn put_f32(lines: &mut [Line], lane: usize, _index: usize, block: &[u8]) {
     lines[0].set_float(lane, f32::from_le_bytes(block.as_chunks().0[0]));
 }
 
-fn put_f16(lines: &mut [Line], lane: usize, _index: usize, block: &[u8]) {
-    lines[0].set_float(lane, f16::from_le_bytes(block.as_chunks().0[0]).to_f32_const());
+/// Two columns to a line.
+fn put_sixteen_bits(lines: &mut [Line], lane: usize, index: usize, block: &[u8]) {
+    put_scale(&mut lines[0], index, lane, block);
 }
 
-fn put_bf16(lines: &mut [Line], lane: usize, _index: usize, block: &[u8]) {
-    let high = u16::from_le_bytes(block.as_chunks().0[0]);
-    lines[0].set_float(lane, f32::from_bits(u32::from(high) << 16));
-}
-
-/// Stores a half-precision scale as half 0 or 1 of a line.
+/// Stores two bytes, mostly a half-precision scale, as half 0 or 1 of a line.
 fn put_scale(line: &mut Line, half: usize, lane: usize, bytes: &[u8]) {
     line.0[32 * half + 2 * lane..][..2].copy_from_slice(&bytes[..2]);
 }
@@ -70,10 +66,12 @@ fn put_bytes(lines: &mut [Line], lane: usize, values: &[u8; 32]) {
 }
 
 /// Stores 32 nibbles in four lines: the first sixteen values are the low ones.
+#[inline(always)]
 fn put_nibbles(lines: &mut [Line], lane: usize, values: &[u8; 32]) {
     let (low, high) = values.split_at(16);
-    for (at, (low, high)) in low.iter().zip(high).enumerate() {
-        lines[at / 4].lane_mut(lane)[at % 4] = (low & 0x0f) | (high & 0x0f) << 4;
+    let packed: [u8; 16] = std::array::from_fn(|at| (low[at] & 0x0f) | (high[at] & 0x0f) << 4);
+    for (line, four) in lines.iter_mut().zip(packed.as_chunks::<4>().0) {
+        *line.lane_mut(lane) = *four;
     }
 }
 
@@ -104,23 +102,27 @@ fn put_q4_0(lines: &mut [Line], lane: usize, index: usize, block: &[u8]) {
     put_nibbles(&mut lines[1 + 4 * index..], lane, &nibbles_of(&block[2..]));
 }
 
-/// The eight scales and minima of Q4_K and Q5_K, six bits each in twelve bytes.
+/// The eight scales and minima of Q4_K and Q5_K: six bits each in twelve bytes, as in the file.
 fn put_scales_and_minima(lines: &mut [Line], lane: usize, block: &[u8]) {
     put_scale(&mut lines[0], 0, lane, block);
     put_scale(&mut lines[0], 1, lane, &block[2..]);
-    let packed = &block[4..16];
-    for at in 0..8 {
-        let (scale, minimum) = if at < 4 {
-            (packed[at] & 63, packed[at + 4] & 63)
-        } else {
-            (packed[at + 4] & 0x0f | packed[at - 4] >> 6 << 4, packed[at + 4] >> 4 | packed[at] >> 6 << 4)
-        };
-        lines[1 + at / 4].0[16 * (at % 4) + lane] = scale;
-        lines[3 + at / 4].0[16 * (at % 4) + lane] = minimum;
+    for (at, byte) in block[4..16].iter().enumerate() {
+        lines[1 + at / 4].0[16 * (at % 4) + lane] = *byte;
+    }
+}
+
+/// Scale and minimum number `at` of eight.
+fn scale_and_minimum(lines: &[Line], lane: usize, at: usize) -> (u8, u8) {
+    let byte = |line: usize| lines[line].quarter(at % 4)[lane];
+    if at < 4 {
+        (byte(1) & 63, byte(2) & 63)
+    } else {
+        (byte(3) & 0x0f | byte(1) >> 6 << 4, byte(3) >> 4 | byte(2) >> 6 << 4)
     }
 }
 
 /// Thirty-two values of Q4_K and Q5_K: 64 of them share 32 bytes, the low nibbles first.
+#[inline(always)]
 fn k_nibbles(packed: &[u8], at: usize) -> [u8; 32] {
     let bytes = &packed[32 * (at / 2)..][..32];
     std::array::from_fn(|value| if at.is_multiple_of(2) { bytes[value] & 0x0f } else { bytes[value] >> 4 })
@@ -129,7 +131,7 @@ fn k_nibbles(packed: &[u8], at: usize) -> [u8; 32] {
 fn put_q4_k(lines: &mut [Line], lane: usize, _index: usize, block: &[u8]) {
     put_scales_and_minima(lines, lane, block);
     for at in 0..8 {
-        put_nibbles(&mut lines[5 + 4 * at..], lane, &k_nibbles(&block[16..], at));
+        put_nibbles(&mut lines[4 + 4 * at..], lane, &k_nibbles(&block[16..], at));
     }
 }
 
@@ -137,7 +139,7 @@ fn put_q5_k(lines: &mut [Line], lane: usize, _index: usize, block: &[u8]) {
     put_scales_and_minima(lines, lane, block);
     let high = &block[16..48];
     for at in 0..8 {
-        let (fifth, rest) = lines[5 + 5 * at..].split_at_mut(1);
+        let (fifth, rest) = lines[4 + 5 * at..].split_at_mut(1);
         put_nibbles(rest, lane, &k_nibbles(&block[48..], at));
         for (value, high) in high.iter().enumerate() {
             // The line has a bit for each of the eight groups of four values.
@@ -155,9 +157,11 @@ fn put_six(lines: &mut [Line], lane: usize, scale: &[u8], scales: &[u8; 16], val
     for (at, values) in values.as_chunks::<32>().0.iter().enumerate() {
         let (high, low) = lines[5 + 6 * at..].split_at_mut(2);
         put_nibbles(low, lane, values);
-        for (at, value) in values.iter().enumerate() {
+        for (line, values) in high.iter_mut().zip(values.as_chunks::<16>().0) {
             // Each of the two lines has two bits for four groups of four values.
-            high[at / 16].lane_mut(lane)[at % 4] |= (value >> 4) << (2 * (at / 4 % 4));
+            *line.lane_mut(lane) = std::array::from_fn(|at| {
+                (0..4).fold(0, |byte, group| byte | (values[4 * group + at] >> 4) << (2 * group))
+            });
         }
     }
 }
@@ -197,6 +201,13 @@ pub(super) fn expand(kind: Kind, lines: &[Line], lane: usize, to: &mut [f32]) {
     for (at, to) in to.chunks_mut(32).enumerate() {
         match kind {
             Kind::Float => to[0] = lines[0].floats()[lane],
+            Kind::Half => to.iter_mut().enumerate().for_each(|(at, to)| *to = half_at(&lines[0], at, lane)),
+            Kind::Brain => {
+                for (at, to) in to.iter_mut().enumerate() {
+                    let bits = u16::from_le_bytes(lines[0].half(at).as_chunks().0[lane]);
+                    *to = f32::from_bits(u32::from(bits) << 16);
+                }
+            }
             Kind::Q8 => {
                 let scale = half_at(&lines[0], at, lane);
                 for (column, to) in to.iter_mut().enumerate() {
@@ -227,13 +238,14 @@ pub(super) fn expand(kind: Kind, lines: &[Line], lane: usize, to: &mut [f32]) {
 }
 
 fn expand_with_minimum(kind: Kind, lines: &[Line], lane: usize, at: usize, to: &mut [f32]) {
-    let scale = half_at(&lines[0], 0, lane) * f32::from(lines[1 + at / 4].quarter(at % 4)[lane]);
-    let minimum = half_at(&lines[0], 1, lane) * f32::from(lines[3 + at / 4].quarter(at % 4)[lane]);
+    let (scale, minimum) = scale_and_minimum(lines, lane, at);
+    let scale = half_at(&lines[0], 0, lane) * f32::from(scale);
+    let minimum = half_at(&lines[0], 1, lane) * f32::from(minimum);
     for (column, to) in to.iter_mut().enumerate() {
         let value = if kind == Kind::Q4K {
-            nibble(&lines[5 + 4 * at..], lane, column)
+            nibble(&lines[4 + 4 * at..], lane, column)
         } else {
-            let lines = &lines[5 + 5 * at..];
+            let lines = &lines[4 + 5 * at..];
             let fifth = lines[0].lane(lane)[column % 4] >> (column / 4) & 1;
             nibble(&lines[1..], lane, column) | fifth << 4
         };

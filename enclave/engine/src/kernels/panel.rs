@@ -6,6 +6,7 @@
 //! `sum = fma(-minimum, activation scale × Σ a, sum)`. Weight scales of superblocks are the product of
 //! the superblock's scale and the block's, rounded once.
 
+use super::dense::{Brains, Floats, Halves};
 use super::lines::Line;
 use super::matrix::Kind;
 use super::rows::{Block, Rows};
@@ -24,19 +25,32 @@ pub(super) fn product<S: Simd, const T: usize>(
     first: usize,
 ) -> Sums<S, T> {
     let mut sums = [[simd.splat(0.0); T]; 2];
-    if kind == Kind::Float {
-        super::dense::product(simd, panel, rows, first, &mut sums);
-        return sums;
-    }
-    let tokens: [&[Block]; T] = std::array::from_fn(|token| rows.blocks(first + token));
     match kind {
-        Kind::Q8 => q8(simd, panel, tokens, &mut sums),
-        Kind::Q4 => q4(simd, panel, tokens, &mut sums),
-        Kind::Q4K => q4k(simd, panel, tokens, &mut sums),
-        Kind::Q5K => q5k(simd, panel, tokens, &mut sums),
-        Kind::Q6K | Kind::Float => q6k(simd, panel, tokens, &mut sums),
+        Kind::Float => super::dense::product(simd, Floats(panel), rows, first, &mut sums),
+        Kind::Half => super::dense::product(simd, Halves(panel), rows, first, &mut sums),
+        Kind::Brain => super::dense::product(simd, Brains(panel), rows, first, &mut sums),
+        _ => quantized(simd, kind, panel, rows, first, &mut sums),
     }
     sums
+}
+
+#[inline(always)]
+fn quantized<S: Simd, const T: usize>(
+    simd: S,
+    kind: Kind,
+    panel: &[Line],
+    rows: &Rows,
+    first: usize,
+    sums: &mut Sums<S, T>,
+) {
+    let tokens: [&[Block]; T] = std::array::from_fn(|token| rows.blocks(first + token));
+    match kind {
+        Kind::Q8 => q8(simd, panel, tokens, sums),
+        Kind::Q4 => q4(simd, panel, tokens, sums),
+        Kind::Q4K => q4k(simd, panel, tokens, sums),
+        Kind::Q5K => q5k(simd, panel, tokens, sums),
+        _ => q6k(simd, panel, tokens, sums),
+    }
 }
 
 /// Adds a block's integers, scaled.
@@ -92,15 +106,34 @@ fn q4<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], s
     }
 }
 
-/// A block's scale and minimum: lines 1 and 2 have the eight scales, 3 and 4 the minima.
+/// A superblock's scale and minimum, by parts.
 #[inline(always)]
-fn scale_and_minimum<S: Simd>(simd: S, lines: &[Line], block: usize, part: usize) -> (S::F, S::F) {
-    let scale = simd.load_half_bytes(lines[0].half(0), part);
-    let minimum = simd.load_half_bytes(lines[0].half(1), part);
-    (
-        simd.mul(scale, simd.load_u8(lines[1 + block / 4].quarter(block % 4), part)),
-        simd.mul(minimum, simd.load_u8(lines[3 + block / 4].quarter(block % 4), part)),
-    )
+fn superblock_scales<S: Simd>(simd: S, line: &Line) -> [(S::F, S::F); 2] {
+    let mut scales = [(simd.splat(0.0), simd.splat(0.0)); 2];
+    for (part, scales) in scales.iter_mut().enumerate().take(S::PARTS) {
+        *scales = (simd.load_half_bytes(line.half(0), part), simd.load_half_bytes(line.half(1), part));
+    }
+    scales
+}
+
+/// A block's scale and minimum. Lines 1 and 2 have the first four scales and minima, and in their high
+/// bits the upper two of the last four, whose lower ones line 3 has, the scales' below the minima's.
+#[inline(always)]
+fn scale_and_minimum<S: Simd>(
+    simd: S,
+    lines: &[Line],
+    (scale, minimum): (S::F, S::F),
+    block: usize,
+    part: usize,
+) -> (S::F, S::F) {
+    let (scales, minima) = (lines[1].quarter(block % 4), lines[2].quarter(block % 4));
+    let (scales, minima) = if block < 4 {
+        (simd.load_u6(scales, part), simd.load_u6(minima, part))
+    } else {
+        let low = lines[3].quarter(block % 4);
+        (simd.load_u6_split::<false>(low, scales, part), simd.load_u6_split::<true>(low, minima, part))
+    };
+    (simd.mul(scale, scales), simd.mul(minimum, minima))
 }
 
 /// Takes off a block's minima.
@@ -109,14 +142,15 @@ fn less_minimum<S: Simd>(simd: S, minimum: S::F, block: &Block, sum: &mut S::F) 
     *sum = simd.fnma(minimum, simd.splat(block.scaled_sum), *sum);
 }
 
-/// Superblocks: five lines of scales and minima, then four lines for each block.
+/// Superblocks: four lines of scales and minima, then four lines for each block.
 #[inline(always)]
 fn q4k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
-    for (superblock, lines) in panel.as_chunks::<37>().0.iter().enumerate() {
-        for (at, packed) in lines[5..].as_chunks::<4>().0.iter().enumerate() {
+    for (superblock, lines) in panel.as_chunks::<36>().0.iter().enumerate() {
+        let scales = superblock_scales(simd, &lines[0]);
+        for (at, packed) in lines[4..].as_chunks::<4>().0.iter().enumerate() {
             for part in 0..S::PARTS {
                 let weights = nibbles(simd, packed, part);
-                let (scale, minimum) = scale_and_minimum(simd, lines, at, part);
+                let (scale, minimum) = scale_and_minimum(simd, lines, scales[part], at, part);
                 for token in 0..T {
                     let block = &tokens[token][8 * superblock + at];
                     let integers = simd.dot_four_bits(&weights, &block.quants);
@@ -131,8 +165,9 @@ fn q4k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
 /// As above, with a line of fifth bits before each block's four.
 #[inline(always)]
 fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
-    for (superblock, lines) in panel.as_chunks::<45>().0.iter().enumerate() {
-        for (at, lines_here) in lines[5..].as_chunks::<5>().0.iter().enumerate() {
+    for (superblock, lines) in panel.as_chunks::<44>().0.iter().enumerate() {
+        let scales = superblock_scales(simd, &lines[0]);
+        for (at, lines_here) in lines[4..].as_chunks::<5>().0.iter().enumerate() {
             for part in 0..S::PARTS {
                 let bits = simd.bytes(&lines_here[0], part);
                 let low = nibbles(simd, &lines_here[1..].as_chunks().0[0], part);
@@ -146,7 +181,7 @@ fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
                     simd.with_bit::<6>(bits, low[6]),
                     simd.with_bit::<7>(bits, low[7]),
                 ];
-                let (scale, minimum) = scale_and_minimum(simd, lines, at, part);
+                let (scale, minimum) = scale_and_minimum(simd, lines, scales[part], at, part);
                 for token in 0..T {
                     let block = &tokens[token][8 * superblock + at];
                     let integers = simd.dot_five_bits(&weights, &block.quants);
@@ -163,6 +198,7 @@ fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
 #[inline(always)]
 fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (superblock, lines) in panel.as_chunks::<53>().0.iter().enumerate() {
+        let scales = superblock_scales(simd, &lines[0]);
         for (at, lines_here) in lines[5..].as_chunks::<6>().0.iter().enumerate() {
             for part in 0..S::PARTS {
                 let (early, late) = (simd.bytes(&lines_here[0], part), simd.bytes(&lines_here[1], part));
@@ -184,7 +220,7 @@ fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
                 for (half, weights) in weights.iter().enumerate() {
                     let number = 2 * at + half;
                     let signed = simd.load_i8(lines[1 + number / 4].quarter(number % 4), part);
-                    let scale = simd.mul(simd.load_half_bytes(lines[0].half(0), part), signed);
+                    let scale = simd.mul(scales[part].0, signed);
                     for token in 0..T {
                         let block = &tokens[token][8 * superblock + at];
                         let integers = simd.dot_six_bits(weights, &block.quants.as_chunks().0[half]);

@@ -63,13 +63,32 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn load_u8(self, values: &[u8; LANES], _part: usize) -> Self::F {
-        values.map(f32::from)
+    fn load_i8(self, values: &[u8; LANES], _part: usize) -> Self::F {
+        values.map(|value| f32::from(value.cast_signed()))
     }
 
     #[inline(always)]
-    fn load_i8(self, values: &[u8; LANES], _part: usize) -> Self::F {
-        values.map(|value| f32::from(value.cast_signed()))
+    fn load_brain_bytes(self, bytes: &[u8; 2 * LANES], _part: usize) -> Self::F {
+        let (pairs, _) = bytes.as_chunks();
+        std::array::from_fn(|lane| f32::from_bits(u32::from(u16::from_le_bytes(pairs[lane])) << 16))
+    }
+
+    #[inline(always)]
+    fn load_u6(self, values: &[u8; LANES], _part: usize) -> Self::F {
+        values.map(|value| f32::from(value & 63))
+    }
+
+    #[inline(always)]
+    fn load_u6_split<const HIGH: bool>(
+        self,
+        values: &[u8; LANES],
+        tops: &[u8; LANES],
+        _part: usize,
+    ) -> Self::F {
+        std::array::from_fn(|lane| {
+            let low = if HIGH { values[lane] >> 4 } else { values[lane] & 0x0f };
+            f32::from(low | tops[lane] >> 6 << 4)
+        })
     }
 
     #[inline(always)]

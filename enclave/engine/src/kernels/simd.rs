@@ -28,8 +28,18 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn load_halves(self, values: &[u16; LANES], part: usize) -> Self::F;
     /// From half precision, little-endian.
     fn load_half_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> Self::F;
-    fn load_u8(self, values: &[u8; LANES], part: usize) -> Self::F;
     fn load_i8(self, values: &[u8; LANES], part: usize) -> Self::F;
+    /// From `bfloat16`, little-endian.
+    fn load_brain_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> Self::F;
+    /// The low six bits of each byte.
+    fn load_u6(self, values: &[u8; LANES], part: usize) -> Self::F;
+    /// The low four bits of each byte or, `HIGH`, its high four; above them the high two of `tops`.
+    fn load_u6_split<const HIGH: bool>(
+        self,
+        values: &[u8; LANES],
+        tops: &[u8; LANES],
+        part: usize,
+    ) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.

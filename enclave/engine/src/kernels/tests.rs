@@ -68,7 +68,8 @@ const STORAGES: [GgmlDType; 10] = [
 
 fn matrix(random: &mut Random, storage: GgmlDType, rows: usize, columns: usize) -> (Matrix, Vec<u8>) {
     let bytes = random.tensor(storage, rows * columns / storage.block_size());
-    (Matrix::pack(storage, rows, columns, &bytes).unwrap().unwrap(), bytes)
+    let pool = Pool::new(2, scalar()).unwrap();
+    (Matrix::pack(&pool, storage, rows, columns, &bytes).unwrap().unwrap(), bytes)
 }
 
 fn rows_of(values: &[f32], width: usize) -> Rows {
@@ -256,6 +257,8 @@ proptest! {
                 all.push(to.clone());
             }
             add(level, &from, &mut to);
+            all.push(to.clone());
+            add_scaled(level, 0.3, &from, &mut to);
             all.push(to.clone());
             rotate_pairs(level, &from, &weight, &mut to);
             all.push(to.clone());

@@ -118,6 +118,26 @@ impl KvCache {
         }
     }
 
+    /// Leaves an empty one.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self::new(&self.store);
+        std::mem::replace(self, empty)
+    }
+
+    /// Forgets all positions from `length` on.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+        let needed = self.length.div_ceil(POSITIONS_PER_BLOCK);
+        if needed < self.blocks.len() {
+            self.store.give_back(self.blocks.split_off(needed));
+        }
+    }
+
+    /// Positions that its blocks could hold.
+    pub(crate) fn capacity(&self) -> usize {
+        self.blocks.len().saturating_mul(POSITIONS_PER_BLOCK)
+    }
+
     /// Notes that every layer has `count` more positions.
     pub(super) fn advance(&mut self, count: usize) {
         self.length = self.length.saturating_add(count);

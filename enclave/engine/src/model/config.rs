@@ -10,12 +10,14 @@ pub(crate) enum Family {
     Llama,
     Qwen2,
     Qwen3,
+    /// Qwen3 with a mixture of experts.
+    Qwen3Moe,
     Gemma3,
     /// Phi-3 and Phi-4.
     Phi3,
 }
 
-const SUPPORTED: &str = "llama (Mistral and SmolLM too), qwen2, qwen3, gemma3, phi3";
+const SUPPORTED: &str = "llama (Mistral and SmolLM too), qwen2, qwen3, qwen3moe, gemma3, phi3";
 
 impl Family {
     fn from_name(name: &str) -> Result<Self, LoadError> {
@@ -23,6 +25,7 @@ impl Family {
             "llama" => Ok(Self::Llama),
             "qwen2" => Ok(Self::Qwen2),
             "qwen3" => Ok(Self::Qwen3),
+            "qwen3moe" => Ok(Self::Qwen3Moe),
             "gemma3" => Ok(Self::Gemma3),
             "phi3" => Ok(Self::Phi3),
             _ => Err(LoadError::UnsupportedArchitecture { name: name.to_owned(), supported: SUPPORTED }),
@@ -34,6 +37,7 @@ impl Family {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Qwen3Moe => "qwen3moe",
             Self::Gemma3 => "gemma3",
             Self::Phi3 => "phi3",
         }
@@ -46,7 +50,7 @@ impl Family {
 
     /// Whether queries and keys are normalised per head.
     pub(crate) fn has_query_key_norms(self) -> bool {
-        matches!(self, Self::Qwen3 | Self::Gemma3)
+        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Gemma3)
     }
 
     /// Whether queries, keys and values are one matrix in the file, and gate and up another.
@@ -69,7 +73,10 @@ pub(crate) struct Config {
     pub(crate) context_trained: Option<usize>,
     pub(crate) layers: usize,
     pub(crate) width: usize,
+    /// The feed-forward part's width, each expert's where there are experts.
     pub(crate) feed_forward: usize,
+    /// The experts that take the feed-forward part's place.
+    pub(crate) experts: Option<Experts>,
     pub(crate) heads: usize,
     pub(crate) heads_kv: usize,
     pub(crate) head_width: usize,
@@ -85,6 +92,16 @@ pub(crate) struct Config {
     pub(crate) attention_scale: f32,
     /// What embeddings are multiplied with.
     pub(crate) embedding_scale: f32,
+    /// How an embedding is made of the states, by llama.cpp's numbers; `None` in models that make none.
+    pub(crate) pooling: Option<u32>,
+}
+
+/// A mixture of experts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Experts {
+    pub(crate) count: usize,
+    /// How many of them each token uses.
+    pub(crate) used: usize,
 }
 
 /// Rotary positions.
@@ -109,7 +126,7 @@ impl Config {
     pub(crate) fn read(metadata: &Metadata) -> Result<Self, LoadError> {
         let family = Family::from_name(metadata.string("general.architecture")?)?;
         let keys = Keys { metadata, prefix: family.name() };
-        keys.refuse_unsupported()?;
+        keys.refuse_unsupported(family)?;
 
         let width = keys.required("embedding_length", WIDTH_MAX)?;
         let heads = keys.required("attention.head_count", HEADS_MAX)?;
@@ -147,13 +164,15 @@ impl Config {
             context_length = context_length.min(window);
         }
         let rope = keys.rope(family)?;
+        let experts = if family == Family::Qwen3Moe { Some(keys.experts()?) } else { None };
         Ok(Self {
             family,
             context_length: u32::try_from(context_length).unwrap_or(u32::MAX),
             context_trained: keys.optional("rope.scaling.original_context_length", CONTEXT_MAX)?,
             layers,
             width,
-            feed_forward: keys.required("feed_forward_length", WIDTH_MAX)?,
+            feed_forward: keys.feed_forward(experts)?,
+            experts,
             heads,
             heads_kv,
             head_width,
@@ -164,6 +183,7 @@ impl Config {
             local: if family == Family::Gemma3 { keys.local()? } else { None },
             attention_scale: attention_scale(family, layers, width, heads, head_width),
             embedding_scale: if family == Family::Gemma3 { to_f32(width).sqrt() } else { 1.0 },
+            pooling: metadata.optional_u32(&keys.key("pooling_type"))?,
         })
     }
 
@@ -269,11 +289,34 @@ impl Keys<'_> {
         Ok(Some(Local { window, period: 6, rope: Rope { base, divisor: 1.0 } }))
     }
 
-    fn refuse_unsupported(&self) -> Result<(), LoadError> {
-        if self.metadata.optional_u32(&self.key("expert_count"))?.unwrap_or(0) > 0 {
+    fn experts(&self) -> Result<Experts, LoadError> {
+        let count = self.required("expert_count", EXPERTS_MAX)?;
+        let used = self.required("expert_used_count", EXPERTS_MAX)?;
+        if used > count {
+            return Err(self.refuse("expert_used_count", used, "is more than there are"));
+        }
+        Ok(Experts { count, used })
+    }
+
+    /// Older files have the width that a token's experts have together.
+    fn feed_forward(&self, experts: Option<Experts>) -> Result<usize, LoadError> {
+        let Some(experts) = experts else { return self.required("feed_forward_length", WIDTH_MAX) };
+        match self.optional("expert_feed_forward_length", WIDTH_MAX)? {
+            Some(width) => Ok(width),
+            None => {
+                let together = self.required("feed_forward_length", WIDTH_MAX)?;
+                Ok(together.checked_div(experts.used).unwrap_or(together).max(1))
+            }
+        }
+    }
+
+    fn refuse_unsupported(&self, family: Family) -> Result<(), LoadError> {
+        let experts = self.metadata.optional_u32(&self.key("expert_count"))?.unwrap_or(0);
+        if experts > 0 && family != Family::Qwen3Moe {
             return Err(LoadError::UnsupportedFeature { feature: "a mixture of experts".to_owned() });
         }
-        for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        for name in ["attn_logit_softcapping", "final_logit_softcapping", "expert_shared_feed_forward_length"]
+        {
             if self.metadata.contains(&self.key(name)) {
                 return Err(LoadError::UnsupportedFeature { feature: name.to_owned() });
             }
@@ -295,6 +338,7 @@ const LAYERS_MAX: u32 = 512;
 const WIDTH_MAX: u32 = 262_144;
 const HEADS_MAX: u32 = 1024;
 const HEAD_WIDTH_MAX: u32 = 4096;
+const EXPERTS_MAX: u32 = 4096;
 const CONTEXT_MAX: u32 = 16 * 1024 * 1024;
 const ROPE_BASE_MAX: f32 = 1e12;
 const ROPE_FACTOR_MAX: f32 = 1e6;

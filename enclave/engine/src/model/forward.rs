@@ -9,10 +9,12 @@
     reason = "shapes are checked when the model is loaded; a slip panics and ends the request"
 )]
 
+mod experts;
+
 use super::cache::KvCache;
 use super::config::{Config, Local};
 use super::rope::{Angles, Frequencies};
-use super::weights::{Layer, Linear, Weights};
+use super::weights::{Feed, Gated, Layer, Linear, Weights};
 use crate::ComputeError;
 use crate::kernels::{
     self, Gate, Heads, Matrix, Pool, Product, Rows, add, attend, gated, products, rms_norm,
@@ -54,6 +56,9 @@ pub(crate) struct Workspace {
     gate: Rows,
     up: Rows,
     output: Rows,
+    router: Rows,
+    gathered: Rows,
+    expert: Rows,
     logits: Rows,
     global: Angles,
     local: Angles,
@@ -87,15 +92,34 @@ impl Transformer {
         space: &mut Workspace,
         slots: &mut [Slot<'_>],
     ) -> Result<(), ComputeError> {
+        self.layers(pool, space, slots)?;
+        self.finish(pool, space, slots);
+        for slot in slots {
+            slot.cache.advance(slot.tokens.len());
+        }
+        Ok(())
+    }
+
+    /// The same up to the output matrix: the normalised states of the positions that are wanted.
+    pub(crate) fn states<'s>(
+        &self,
+        pool: &Pool,
+        space: &'s mut Workspace,
+        slot: &mut Slot<'_>,
+    ) -> Result<&'s Rows, ComputeError> {
+        let slots = std::slice::from_mut(slot);
+        self.layers(pool, space, slots)?;
+        self.last_norm(pool, space, slots);
+        slots.iter_mut().for_each(|slot| slot.cache.advance(slot.tokens.len()));
+        Ok(&space.normed)
+    }
+
+    fn layers(&self, pool: &Pool, space: &mut Workspace, slots: &mut [Slot<'_>]) -> Result<(), ComputeError> {
         self.place(space, slots)?;
         self.embed(pool, space, slots)?;
         for (index, layer) in self.weights.layers.iter().enumerate() {
             self.attention(pool, space, slots, (index, layer));
             self.feed_forward(pool, space, layer);
-        }
-        self.finish(pool, space, slots);
-        for slot in slots {
-            slot.cache.advance(slot.tokens.len());
         }
         Ok(())
     }
@@ -218,19 +242,36 @@ impl Transformer {
 
     fn feed_forward(&self, pool: &Pool, space: &mut Workspace, layer: &Layer) {
         self.norm(pool, &space.hidden, &layer.feed_norm, &mut space.normed);
+        match &layer.feed {
+            Feed::Dense(part) => {
+                let Workspace { normed, gate, up, output, .. } = space;
+                self.gated(pool, part, normed, (gate, up), output);
+            }
+            Feed::Experts { router, experts } => self.experts(pool, space, router, experts),
+        }
+        self.join(pool, layer.feed_post_norm.as_deref(), &space.output, &mut space.hidden);
+    }
+
+    fn gated(
+        &self,
+        pool: &Pool,
+        part: &Gated,
+        rows: &mut Rows,
+        (gate, up): (&mut Rows, &mut Rows),
+        output: &mut Rows,
+    ) {
         products(
             pool,
-            &mut space.normed,
+            rows,
             [
-                Product { matrix: &layer.gate, output: &mut space.gate },
-                Product { matrix: &layer.up, output: &mut space.up },
+                Product { matrix: &part.gate, output: &mut *gate },
+                Product { matrix: &part.up, output: &mut *up },
             ],
         );
         let kind = if self.config.family.has_post_norms() { Gate::GeluTanh } else { Gate::Silu };
-        let (gate, level, width) = (&space.gate, pool.level(), space.up.width());
-        pool.chunks(space.up.values_mut(), width, |row, values| gated(level, kind, gate.row(row), values));
-        self.project(pool, &layer.down, &mut space.up, &mut space.output);
-        self.join(pool, layer.feed_post_norm.as_deref(), &space.output, &mut space.hidden);
+        let (gate, level, width) = (&*gate, pool.level(), up.width());
+        pool.chunks(up.values_mut(), width, |row, values| gated(level, kind, gate.row(row), values));
+        self.project(pool, &part.down, up, output);
     }
 
     fn project(&self, pool: &Pool, matrix: &Matrix, rows: &mut Rows, output: &mut Rows) {
@@ -259,6 +300,16 @@ impl Transformer {
 
     /// The logits of the positions that are wanted.
     fn finish(&self, pool: &Pool, space: &mut Workspace, slots: &[Slot<'_>]) {
+        self.last_norm(pool, space, slots);
+        if space.normed.count() == 0 {
+            space.logits.reset(0, self.weights.output.rows());
+            return;
+        }
+        self.project(pool, &self.weights.output, &mut space.normed, &mut space.logits);
+    }
+
+    /// The last norm of the positions that are wanted.
+    fn last_norm(&self, pool: &Pool, space: &mut Workspace, slots: &[Slot<'_>]) {
         let mut wanted = Vec::new();
         let mut end = 0;
         for slot in slots {
@@ -270,17 +321,11 @@ impl Transformer {
                 Want::All => wanted.extend(start..end),
             }
         }
-        let vocabulary = self.weights.output.rows();
-        if wanted.is_empty() {
-            space.logits.reset(0, vocabulary);
-            return;
-        }
         let (level, width, epsilon) = (pool.level(), self.config.width, self.config.norm_epsilon);
         let (hidden, norm) = (&space.hidden, &self.weights.output_norm);
         pool.chunks(space.normed.reset(wanted.len(), width), width, |row, values| {
             rms_norm(level, hidden.row(wanted[row]), norm, epsilon, values);
         });
-        self.project(pool, &self.weights.output, &mut space.normed, &mut space.logits);
     }
 }
 

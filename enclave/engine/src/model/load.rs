@@ -50,7 +50,10 @@ pub(super) fn read(
     };
     let tensors = TensorReader::new(&mut reader, header.tensors, header.data_offset)?;
     let expand = options.arithmetic == Arithmetic::Float;
-    let weights = Weights::read(&config, vocabulary, tensors, expand)?;
+    // Packing takes longer than reading and digesting: every processor helps.
+    let level = Level::detect();
+    let pool = Pool::new(0, level).unwrap_or_else(|_| Pool::single(level));
+    let weights = Weights::read(&pool, &config, vocabulary, tensors, expand)?;
     identity.file_sha256 = reader.finish()?;
     let transformer = Transformer::new(config, weights);
     try_out(&transformer)?;

@@ -5,11 +5,12 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::LoadError;
 use crate::gguf::TensorInfo;
-use crate::kernels::Matrix;
+use crate::kernels::{Matrix, Pool};
 
 /// Some rows of a tensor as a matrix; with `expand`, in `f32` whatever the file has. Storage types
 /// without kernels of their own are expanded too.
 pub(super) fn matrix(
+    pool: &Pool,
     info: &TensorInfo,
     rows: std::ops::Range<usize>,
     bytes: &[u8],
@@ -18,13 +19,15 @@ pub(super) fn matrix(
     let problem = |problem: String| LoadError::Tensor { name: info.name.clone(), problem };
     let (all, columns) = match *info.shape.as_slice() {
         [rows, columns] => (rows, columns),
+        // Several of equal size, one behind the other.
+        [count, rows, columns] => (count.saturating_mul(rows), columns),
         _ => return Err(problem("it is no matrix".to_owned())),
     };
     let row_bytes = bytes.len().checked_div(all).unwrap_or(0);
     let part = rows.start.saturating_mul(row_bytes)..rows.end.saturating_mul(row_bytes);
     let Some(part) = bytes.get(part) else { return Err(problem("it has too few rows".to_owned())) };
     if !expand
-        && let Some(matrix) = Matrix::pack(info.storage.dtype, rows.len(), columns, part)
+        && let Some(matrix) = Matrix::pack(pool, info.storage.dtype, rows.len(), columns, part)
             .map_err(|error| problem(error.to_string()))?
     {
         return Ok(matrix);

@@ -86,6 +86,7 @@ fn float_models_agree_with_llama_cpp() {
     // rounded like that, the difference is a third.
     for (name, tolerance) in [
         ("qwen3-f32", 1e-4),
+        ("qwen3moe-f32", 1e-4),
         ("llama-factors-f32", 1e-4),
         ("phi3-f32", 1e-4),
         ("llama-f32", 1e-4),
@@ -146,7 +147,7 @@ fn quantised_models_agree_with_llama_cpp_in_distribution() {
 /// Greedy and prompt tokens of several sequences, read and generated in steps of every shape.
 #[test]
 fn pieces_company_and_threads_change_no_bit() {
-    for name in ["llama256-Q4_K_M", "llama256-Q8_0", "llama256-Q4_0", "llama256-Q6_K", "gemma3-f32"] {
+    for name in ["llama256-Q4_K_M", "llama256-Q8_0", "llama256-Q4_0", "gemma3-f32", "qwen3moe-f32"] {
         let Some(case) = case(name) else { return };
         let transformer = &case.model.transformer;
         let sequences: Vec<Vec<u32>> = (0..9)

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::config::{Config, Family};
+use super::config::{Config, Experts, Family};
 use super::matrix::{matrix, vector};
 use crate::LoadError;
 use crate::gguf::{TensorInfo, TensorReader};
-use crate::kernels::Matrix;
+use crate::kernels::{Matrix, Pool};
 
 /// A transformer's weights.
 pub(crate) struct Weights {
@@ -32,10 +32,42 @@ pub(crate) struct Layer {
     pub(crate) attention_output: Linear,
     pub(crate) attention_post_norm: Option<Vec<f32>>,
     pub(crate) feed_norm: Vec<f32>,
+    pub(crate) feed: Feed,
+    pub(crate) feed_post_norm: Option<Vec<f32>>,
+}
+
+/// A feed-forward part.
+pub(crate) enum Feed {
+    Dense(Gated),
+    Experts {
+        /// A row for each expert.
+        router: Matrix,
+        experts: Vec<Gated>,
+    },
+}
+
+/// A gated feed-forward part's matrices.
+pub(crate) struct Gated {
     pub(crate) gate: Matrix,
     pub(crate) up: Matrix,
     pub(crate) down: Matrix,
-    pub(crate) feed_post_norm: Option<Vec<f32>>,
+}
+
+impl Gated {
+    fn matrices(&self) -> [&Matrix; 3] {
+        [&self.gate, &self.up, &self.down]
+    }
+}
+
+impl Feed {
+    fn matrices(&self) -> Vec<&Matrix> {
+        match self {
+            Self::Dense(gated) => gated.matrices().to_vec(),
+            Self::Experts { router, experts } => {
+                [router].into_iter().chain(experts.iter().flat_map(Gated::matrices)).collect()
+            }
+        }
+    }
 }
 
 /// A matrix and perhaps a bias.
@@ -85,16 +117,24 @@ impl Plan {
                 let joint = query.saturating_add(key.saturating_mul(2));
                 layer("attn_qkv.weight", &[joint, width], Use::Matrix, false);
                 layer("ffn_up.weight", &[feed.saturating_mul(2), width], Use::Matrix, false);
+                layer("ffn_down.weight", &[width, feed], Use::Matrix, false);
             } else {
                 layer("attn_q.weight", &[query, width], Use::Matrix, false);
                 layer("attn_k.weight", &[key, width], Use::Matrix, false);
                 layer("attn_v.weight", &[key, width], Use::Matrix, false);
-                layer("ffn_gate.weight", &[feed, width], Use::Matrix, false);
-                layer("ffn_up.weight", &[feed, width], Use::Matrix, false);
+                if let Some(Experts { count, .. }) = config.experts {
+                    layer("ffn_gate_inp.weight", &[count, width], Use::Matrix, false);
+                    layer("ffn_gate_exps.weight", &[count, feed, width], Use::Matrix, false);
+                    layer("ffn_up_exps.weight", &[count, feed, width], Use::Matrix, false);
+                    layer("ffn_down_exps.weight", &[count, width, feed], Use::Matrix, false);
+                } else {
+                    layer("ffn_gate.weight", &[feed, width], Use::Matrix, false);
+                    layer("ffn_up.weight", &[feed, width], Use::Matrix, false);
+                    layer("ffn_down.weight", &[width, feed], Use::Matrix, false);
+                }
             }
             layer("attn_output.weight", &[width, query], Use::Matrix, false);
             layer("ffn_norm.weight", &[width], Use::Vector, false);
-            layer("ffn_down.weight", &[width, feed], Use::Matrix, false);
             if matches!(config.family, Family::Llama | Family::Qwen2) {
                 let optional = config.family == Family::Llama;
                 layer("attn_q.bias", &[query], Use::Vector, optional);
@@ -154,6 +194,7 @@ pub(crate) fn check_directory(
 impl Weights {
     /// Reads the tensors in file order and puts them into place; with `expand`, all in f32.
     pub(crate) fn read(
+        pool: &Pool,
         config: &Config,
         vocabulary: usize,
         mut tensors: TensorReader<'_, '_>,
@@ -164,8 +205,9 @@ impl Weights {
         while let Some((info, bytes)) = tensors.next_tensor()? {
             match plan.0.get(&info.name).map(|expected| expected.usage) {
                 Some(Use::Matrix) => {
+                    let _session = pool.session();
                     for (name, rows) in parts(config, &info) {
-                        loaded.matrices.insert(name, matrix(&info, rows, &bytes, expand)?);
+                        loaded.matrices.insert(name, matrix(pool, &info, rows, &bytes, expand)?);
                     }
                 }
                 Some(Use::Vector) => {
@@ -181,6 +223,14 @@ impl Weights {
 
 /// The matrices that a tensor holds, by the names that they have where each is a tensor of its own.
 fn parts(config: &Config, info: &TensorInfo) -> Vec<(String, Range<usize>)> {
+    if let [experts, rows, _] = *info.shape.as_slice() {
+        let name = info.name.strip_suffix(".weight").unwrap_or(&info.name);
+        let of = |expert: usize| {
+            let start = expert.saturating_mul(rows);
+            (format!("{name}.{expert}"), start..start.saturating_add(rows))
+        };
+        return (0..experts).map(of).collect();
+    }
     let (query, key, feed) = (config.query_width(), config.key_width(), config.feed_forward);
     let parts: &[(&str, usize)] = match info.name.rsplit_once('.').map(|(name, _)| name) {
         Some(name) if name.ends_with(".attn_qkv") => &[("attn_q", query), ("attn_k", key), ("attn_v", key)],
@@ -205,7 +255,7 @@ impl Weights {
         let output = (!Arc::ptr_eq(&self.embedding, &self.output)).then_some(&*self.output);
         let layers = self.layers.iter().flat_map(|layer| {
             let linears = [&layer.query, &layer.key, &layer.value, &layer.attention_output];
-            linears.map(|linear| &linear.weight).into_iter().chain([&layer.gate, &layer.up, &layer.down])
+            linears.map(|linear| &linear.weight).into_iter().chain(layer.feed.matrices())
         });
         [&*self.embedding].into_iter().chain(output).chain(layers)
     }
@@ -226,13 +276,22 @@ impl Loaded {
         let rope_factors = self.rope_factors(config)?;
         let mut layers = Vec::new();
         for index in 0..config.layers {
-            layers.push(self.layer(index)?);
+            layers.push(self.layer(index, config)?);
         }
         Ok(Weights { embedding, layers, output_norm, output, rope_factors })
     }
 
-    fn layer(&mut self, index: usize) -> Result<Layer, LoadError> {
+    fn layer(&mut self, index: usize, config: &Config) -> Result<Layer, LoadError> {
         let name = |name: &str| layer_name(index, name);
+        let feed = match config.experts {
+            Some(Experts { count, .. }) => Feed::Experts {
+                router: self.matrix(&name("ffn_gate_inp.weight"))?,
+                experts: (0..count)
+                    .map(|expert| self.gated(|part| name(&format!("ffn_{part}_exps.{expert}"))))
+                    .collect::<Result<_, _>>()?,
+            },
+            None => Feed::Dense(self.gated(|part| name(&format!("ffn_{part}.weight")))?),
+        };
         Ok(Layer {
             attention_norm: self.vector(&name("attn_norm.weight"))?,
             query: self.linear(&name("attn_q"))?,
@@ -243,10 +302,16 @@ impl Loaded {
             attention_output: self.linear(&name("attn_output"))?,
             attention_post_norm: self.vectors.remove(&name("post_attention_norm.weight")),
             feed_norm: self.vector(&name("ffn_norm.weight"))?,
-            gate: self.matrix(&name("ffn_gate.weight"))?,
-            up: self.matrix(&name("ffn_up.weight"))?,
-            down: self.matrix(&name("ffn_down.weight"))?,
+            feed,
             feed_post_norm: self.vectors.remove(&name("post_ffw_norm.weight")),
+        })
+    }
+
+    fn gated(&mut self, name: impl Fn(&str) -> String) -> Result<Gated, LoadError> {
+        Ok(Gated {
+            gate: self.matrix(&name("gate"))?,
+            up: self.matrix(&name("up"))?,
+            down: self.matrix(&name("down"))?,
         })
     }
 

@@ -113,6 +113,11 @@ impl Tokenizer {
         tokens
     }
 
+    /// The token that the model wants behind a whole text. It is for embeddings: a prompt has no end.
+    pub(crate) fn trailing_eos(&self) -> Option<u32> {
+        self.vocabulary.eos.filter(|_| self.vocabulary.add_eos)
+    }
+
     fn leading_bos(&self) -> Option<u32> {
         let by_default = match &self.encoder {
             Encoder::Bpe(bpe) => bpe.words.add_bos,

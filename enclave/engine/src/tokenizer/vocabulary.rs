@@ -26,6 +26,7 @@ pub(crate) struct Vocabulary {
     /// Tokens that end the answer.
     pub(super) ends: BTreeSet<u32>,
     pub(super) add_bos: Option<bool>,
+    pub(super) add_eos: bool,
     by_text: HashMap<String, u32>,
 }
 
@@ -66,6 +67,7 @@ impl Vocabulary {
             unknown: special("unknown")?,
             ends: BTreeSet::new(),
             add_bos: metadata.optional_bool("tokenizer.ggml.add_bos_token")?,
+            add_eos: metadata.optional_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
             texts,
             kinds,
             by_text,

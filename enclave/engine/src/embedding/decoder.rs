@@ -1,0 +1,104 @@
+//! Embeddings by a decoder: Qwen3 Embedding and its like, from one GGUF file.
+//!
+//! The file's `pooling_type` says what the vector is: the last token's state, or the mean of all, each
+//! behind the last norm, scaled to length 1. A text gets the tokens around it that the file asks for
+//! (Qwen3's ends with `<|endoftext|>`), also where it is cut to the context's length. Computed with the
+//! engine's own kernels, so the bits are the same everywhere; one thread for each text.
+//!
+//! Numbers of poolings: `llama_pooling_type` in llama.cpp's `llama.h`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{EmbeddingIdentity, FileDigest};
+use crate::kernels::{Level, Pool};
+use crate::model::{KvCache, KvPrecision, KvStore, Slot, Want, Workspace};
+use crate::{EmbedError, LoadError, LoadOptions, Model};
+
+/// A model whose states become embeddings.
+pub(super) struct Decoder {
+    model: Model,
+    pooling: Pooling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pooling {
+    Mean,
+    Last,
+}
+
+impl Decoder {
+    pub(super) fn load(path: &Path) -> Result<Self, LoadError> {
+        let model = Model::load(path, &LoadOptions::default(), &mut |_| {})?;
+        let pooling = match model.transformer.config.pooling {
+            Some(1) => Pooling::Mean,
+            Some(3) => Pooling::Last,
+            other => {
+                let feature = match other {
+                    None => "embeddings from a file without pooling_type".to_owned(),
+                    Some(number) => format!("embeddings with the pooling type {number}"),
+                };
+                return Err(LoadError::UnsupportedFeature { feature });
+            }
+        };
+        Ok(Self { model, pooling })
+    }
+
+    pub(super) fn identity(&self, path: &Path, name: &str) -> EmbeddingIdentity {
+        let identity = self.model.identity();
+        let file = path.file_name().map_or_else(|| "model.gguf".into(), |name| name.to_string_lossy());
+        EmbeddingIdentity {
+            name: name.to_owned(),
+            dimensions: self.model.transformer.config.width,
+            tokens_max: self.tokens_max(),
+            parameters: identity.parameters(),
+            files: vec![FileDigest { file: file.into_owned(), sha256: *identity.file_sha256() }],
+        }
+    }
+
+    fn tokens_max(&self) -> usize {
+        usize::try_from(self.model.identity().context_length()).unwrap_or(usize::MAX)
+    }
+
+    /// How many tokens were read, and the vector.
+    pub(super) fn embed(&self, text: &str) -> Result<(usize, Vec<f32>), EmbedError> {
+        let failed = |problem: &str| EmbedError::Computation(problem.to_owned());
+        let mut tokens = self.model.tokenizer.encode_sequence(text);
+        let end = self.model.tokenizer.trailing_eos();
+        tokens.truncate(self.tokens_max().saturating_sub(end.iter().count()));
+        tokens.extend(end);
+        if tokens.is_empty() {
+            return Err(failed("the text has no tokens"));
+        }
+        let transformer = &self.model.transformer;
+        let store = KvStore::new(&transformer.config, tokens.len(), 1, KvPrecision::default());
+        let (mut cache, mut space) = (KvCache::new(&Arc::new(store)), Workspace::default());
+        let pool = Pool::single(Level::detect());
+        let mut sums = vec![0.0_f64; transformer.config.width];
+        let mut pieces = tokens.chunks(PIECE_TOKENS).peekable();
+        while let Some(tokens) = pieces.next() {
+            let want = match self.pooling {
+                Pooling::Mean => Want::All,
+                Pooling::Last if pieces.peek().is_none() => Want::Last,
+                Pooling::Last => Want::Nothing,
+            };
+            let mut slot = Slot { tokens, cache: &mut cache, want };
+            let states = transformer
+                .states(&pool, &mut space, &mut slot)
+                .map_err(|error| failed(&error.to_string()))?;
+            for row in 0..states.count() {
+                for (sum, value) in sums.iter_mut().zip(states.row(row)) {
+                    *sum += f64::from(*value);
+                }
+            }
+        }
+        // The mean differs from the sum by a factor, and the length takes factors away.
+        let length = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+        #[allow(clippy::as_conversions, reason = "rounds to single precision, as vectors are given")]
+        let vector = sums.iter().map(|sum| (sum / length) as f32).collect();
+        Ok((tokens.len(), vector))
+    }
+}
+
+/// Tokens of a text that are computed together: they bound what the states take.
+const PIECE_TOKENS: usize = 128;
