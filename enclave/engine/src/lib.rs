@@ -71,7 +71,7 @@ mod tokenizer;
 
 pub use chat::{ChatMessage, ChatOptions, Role, ToolCall};
 pub use embedding::{Embedding, EmbeddingIdentity, EmbeddingModel, FileDigest};
-pub use engine::{Engine, EngineOptions, JobHandle, Load, Sink};
+pub use engine::{Engine, EngineOptions, JobHandle, Load, ReuseKey, Savings, Sink};
 pub use error::{ComputeError, EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
 pub use identity::{EngineVersion, ModelIdentity};
 pub use json::Json;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{ParamError, SamplingParams};
+use crate::{ParamError, ReuseKey, SamplingParams};
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,16 @@ pub struct GenerateRequest {
     /// The seed of this request's random numbers. The caller draws it where the client gave none: the
     /// engine has no source of randomness.
     pub seed: u64,
+    /// Under which key to look for the prompt's beginning among what earlier requests computed, and to
+    /// keep what this one computes; `None` shares nothing. It changes when the answer comes, not what it
+    /// is: see [`ReuseKey`].
+    pub reuse: Option<ReuseKey>,
+    /// Whether to guess tokens from what is already there and compute several at a time. It changes no
+    /// answer, but when its parts come: how well guesses do shows in the timing of a stream.
+    pub speculate: bool,
+    /// What the answer may well be, as when it is computed again: guessed first, whatever `speculate`
+    /// says. It changes no answer; one that is as expected takes about as long as reading it.
+    pub expected: Vec<u32>,
 }
 
 impl GenerateRequest {
@@ -38,6 +48,9 @@ impl GenerateRequest {
             max_tokens: None,
             logprobs: None,
             seed,
+            reuse: None,
+            speculate: false,
+            expected: Vec::new(),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! size is fixed at the start, and a request waits until what it may need is free. What else runs does
 //! not change a sequence's tokens: see [`crate::kernels`].
 
+mod kept;
+mod lookup;
 mod sequence;
 mod worker;
 
@@ -14,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+pub use self::kept::ReuseKey;
 use self::worker::{Job, Shared};
 use crate::kernels::Level;
 use crate::model::{KvPrecision, KvStore};
@@ -62,6 +65,18 @@ pub struct Load {
     pub running: usize,
     /// Key-value tokens that running sequences have reserved.
     pub kv_tokens: usize,
+}
+
+/// Work that was not done because its result was there, or was guessed. Counts since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Savings {
+    /// Prompt tokens that were not read, since a request with the same [`ReuseKey`] had read them.
+    pub tokens_reused: u64,
+    /// Tokens that were guessed.
+    pub tokens_guessed: u64,
+    /// Guesses that were right.
+    pub guesses_right: u64,
 }
 
 /// A handle on a submitted request. Dropping it does not cancel the request.
@@ -143,7 +158,8 @@ impl Engine {
     pub fn submit(&self, request: GenerateRequest, sink: Sink) -> Result<JobHandle, SubmitError> {
         let vocabulary = self.identity.vocabulary();
         let biased = request.sampling.options().logit_bias.iter().map(|(token, _)| *token);
-        if let Some(token) = request.prompt.iter().copied().chain(biased).find(|token| *token >= vocabulary) {
+        let tokens = request.prompt.iter().chain(&request.expected).copied();
+        if let Some(token) = tokens.chain(biased).find(|token| *token >= vocabulary) {
             return Err(SubmitError::TokenOutOfRange { token, vocabulary });
         }
         if let Some(requested) = request.logprobs.filter(|count| *count > LOGPROBS_MAX) {
@@ -246,6 +262,12 @@ impl Engine {
     pub fn load(&self) -> Load {
         self.shared.load()
     }
+
+    /// What reuse and speculation have saved so far.
+    #[must_use]
+    pub fn savings(&self) -> Savings {
+        self.shared.savings()
+    }
 }
 
 impl Drop for Engine {
@@ -270,5 +292,7 @@ fn beginning(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
+#[cfg(test)]
+mod savings_tests;
 #[cfg(test)]
 mod tests;

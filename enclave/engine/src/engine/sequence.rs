@@ -4,6 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Savings;
+use super::kept::{Kept, Left};
+use super::lookup::Guesser;
 use super::worker::Job;
 use crate::model::{KvCache, KvStore, Slot, Want};
 use crate::sampling::{Choice, Sampler, StopMatcher};
@@ -23,6 +26,11 @@ pub(super) struct Sequence {
     reading: usize,
     /// The newest token, not read yet.
     last: Option<u32>,
+    /// Prompt and answer so far.
+    history: Vec<u32>,
+    /// While it generates, what the step under way reads: the newest token, and guesses.
+    fed: Vec<u32>,
+    guesser: Guesser,
     generated: u32,
     started: Instant,
     first_token: Option<Instant>,
@@ -34,6 +42,7 @@ impl Sequence {
         mut job: Job,
         store: &Arc<KvStore>,
         tokenizer: &Tokenizer,
+        kept: &mut Kept,
     ) -> Result<Self, Box<(Job, FinishReason)>> {
         let request = &job.request;
         let sampler = Sampler::new(
@@ -48,15 +57,21 @@ impl Sequence {
         if (job.sink)(started).is_break() {
             return Err(Box::new((job, FinishReason::Cancelled)));
         }
+        let reused = job.request.reuse.and_then(|key| kept.take(key, &job.request.prompt));
+        let cache = reused.unwrap_or_else(|| KvCache::new(store));
+        let guesser = Guesser::new(std::mem::take(&mut job.request.expected), job.request.speculate);
         Ok(Self {
+            read: cache.length(),
+            history: job.request.prompt.clone(),
             job,
-            cache: KvCache::new(store),
+            cache,
             sampler,
             decoder,
             text,
-            read: 0,
             reading: 0,
             last: None,
+            fed: Vec::new(),
+            guesser,
             generated: 0,
             started: Instant::now(),
             first_token: None,
@@ -72,13 +87,22 @@ impl Sequence {
         self.job.request.prompt.len().saturating_sub(self.read)
     }
 
-    /// What it reads in the next step: its newest token, or up to `share` tokens of its prompt.
-    pub(super) fn slot(&mut self, share: usize) -> Slot<'_> {
-        let cache = &mut self.cache;
-        if let Some(last) = &self.last {
+    /// What it reads in the next step: its newest token, with guesses where it may `guess`, or up to
+    /// `share` tokens of its prompt.
+    pub(super) fn slot(&mut self, share: usize, guess: bool) -> Slot<'_> {
+        self.fed.clear();
+        self.fed.extend(self.last);
+        if self.last.is_some() {
             self.reading = 0;
-            return Slot { tokens: std::slice::from_ref(last), cache, want: Want::Last };
+            if guess {
+                // The last token of the answer is never read, so there is room for what is.
+                let generated = usize::try_from(self.generated).unwrap_or(usize::MAX);
+                let room = self.job.answer_max.saturating_sub(generated).saturating_sub(1);
+                self.guesser.guess(&self.history, generated, room, &mut self.fed);
+            }
+            return Slot { tokens: &self.fed, cache: &mut self.cache, want: Want::All };
         }
+        let cache = &mut self.cache;
         let unread = self.job.request.prompt.get(self.read..).unwrap_or_default();
         let tokens = unread.get(..share).unwrap_or(unread);
         self.reading = tokens.len();
@@ -86,11 +110,43 @@ impl Sequence {
         Slot { tokens, cache, want }
     }
 
-    /// Notes that the step is done, and whether it left logits.
-    pub(super) fn stepped(&mut self) -> bool {
+    /// Notes that the step is done. Returns how many rows of logits it left.
+    pub(super) fn stepped(&mut self) -> usize {
         self.read = self.read.saturating_add(self.reading);
         self.reading = 0;
-        self.unread() == 0
+        if self.unread() > 0 { 0 } else { self.fed.len().max(1) }
+    }
+
+    /// Whether the token just chosen, from row `row` of the step's, is what was guessed.
+    pub(super) fn guessed(&self, row: usize) -> bool {
+        self.last.is_some() && self.fed.get(row.saturating_add(1)).copied() == self.last
+    }
+
+    /// Forgets what was read of guesses that were wrong: `rows` rows of the step's were of use.
+    pub(super) fn settle(&mut self, rows: usize, savings: &mut Savings) {
+        let (guessed, right) = (self.fed.len().saturating_sub(1), rows.saturating_sub(1));
+        if guessed == 0 {
+            return;
+        }
+        let before = self.cache.length().saturating_sub(self.fed.len());
+        self.cache.truncate(before.saturating_add(rows));
+        self.guesser.learn(guessed, right);
+        let count = |tokens: usize| u64::try_from(tokens).unwrap_or(u64::MAX);
+        savings.tokens_guessed = savings.tokens_guessed.saturating_add(count(guessed));
+        savings.guesses_right = savings.guesses_right.saturating_add(count(right));
+    }
+
+    /// Prompt tokens that were there already.
+    pub(super) fn reused(&self) -> usize {
+        self.read
+    }
+
+    /// What it leaves to later requests with its key.
+    pub(super) fn leave(&mut self) -> Option<Left> {
+        let key = self.job.request.reuse?;
+        let mut tokens = std::mem::take(&mut self.history);
+        tokens.truncate(self.cache.length());
+        Some(Left { key, tokens, cache: self.cache.take() })
     }
 
     /// Chooses a token and delivers what it brings. `Break` says why the sequence is over.
@@ -101,6 +157,7 @@ impl Sequence {
         self.first_token.get_or_insert_with(Instant::now);
         self.generated = self.generated.saturating_add(1);
         self.last = Some(choice.token);
+        self.history.push(choice.token);
         self.take(choice, tokenizer)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     Finish, FinishReason, LoadOptions, Role, SamplingOptions, SamplingParams, StopStrings, TokenInfo,
 };
 
-fn options() -> EngineOptions {
+pub(super) fn options() -> EngineOptions {
     EngineOptions { max_sequences: 4, max_queue: 8, kv_tokens_max: 4096, prefill_chunk: 16, threads: 1 }
 }
 
@@ -18,7 +18,7 @@ fn engine() -> Engine {
     Engine::start(tiny(), options()).unwrap()
 }
 
-fn request(text: &str, max_tokens: u32) -> GenerateRequest {
+pub(super) fn request(text: &str, max_tokens: u32) -> GenerateRequest {
     let mut request = GenerateRequest::new(text.bytes().map(u32::from).collect(), 11);
     request.max_tokens = NonZeroU32::new(max_tokens);
     // The answer must not end by itself.
@@ -30,7 +30,7 @@ fn request(text: &str, max_tokens: u32) -> GenerateRequest {
     request
 }
 
-fn submit(engine: &Engine, request: GenerateRequest) -> (JobHandle, Receiver<Event>) {
+pub(super) fn submit(engine: &Engine, request: GenerateRequest) -> (JobHandle, Receiver<Event>) {
     let (sender, receiver) = channel();
     let sink = Box::new(move |event| match sender.send(event) {
         Ok(()) => ControlFlow::Continue(()),
@@ -40,19 +40,19 @@ fn submit(engine: &Engine, request: GenerateRequest) -> (JobHandle, Receiver<Eve
 }
 
 #[derive(Debug, PartialEq)]
-struct Answer {
-    text: String,
-    tokens: Vec<TokenInfo>,
-    finish: Finish,
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) tokens: Vec<TokenInfo>,
+    pub(super) finish: Finish,
 }
 
 impl Answer {
-    fn ids(&self) -> Vec<u32> {
+    pub(super) fn ids(&self) -> Vec<u32> {
         self.tokens.iter().map(|token| token.id).collect()
     }
 }
 
-fn collect(events: &Receiver<Event>) -> Answer {
+pub(super) fn collect(events: &Receiver<Event>) -> Answer {
     let mut answer = Answer {
         text: String::new(),
         tokens: Vec::new(),
@@ -79,7 +79,7 @@ fn collect(events: &Receiver<Event>) -> Answer {
     }
 }
 
-fn run(engine: &Engine, request: GenerateRequest) -> Answer {
+pub(super) fn run(engine: &Engine, request: GenerateRequest) -> Answer {
     collect(&submit(engine, request).1)
 }
 

@@ -12,8 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::kept::Kept;
 use super::sequence::{Sequence, count};
-use super::{EngineOptions, Load, Sink};
+use super::{EngineOptions, Load, Savings, Sink};
 use crate::kernels::{Level, Pool};
 use crate::model::{KvStore, Workspace};
 use crate::{Event, Finish, FinishReason, GenerateRequest, Model, StartError, SubmitError, Timing, Usage};
@@ -61,6 +62,7 @@ pub(super) struct Shared {
 struct State {
     queue: VecDeque<Job>,
     load: Load,
+    savings: Savings,
     stopped: bool,
 }
 
@@ -88,6 +90,10 @@ impl Shared {
     pub(super) fn load(&self) -> Load {
         let state = self.lock();
         Load { queued: state.queue.len(), ..state.load }
+    }
+
+    pub(super) fn savings(&self) -> Savings {
+        self.lock().savings
     }
 
     /// Gives back the place and the tokens of a sequence that is over: before its sink hears of it, so
@@ -133,8 +139,8 @@ pub(super) fn start(
         .name("engine-0".to_owned())
         .spawn(move || {
             let (pool, store, running) = (Arc::new(pool), Arc::new(store), Vec::new());
-            let space = Workspace::default();
-            Worker { model, options, shared, pool, store, space, running }.run();
+            let (space, kept) = (Workspace::default(), Kept::default());
+            Worker { model, options, shared, pool, store, space, running, kept }.run();
         })
         .map_err(|error| StartError::Threads(error.to_string()))
 }
@@ -147,6 +153,7 @@ struct Worker {
     store: Arc<KvStore>,
     space: Workspace,
     running: Vec<Sequence>,
+    kept: Kept,
 }
 
 impl Worker {
@@ -162,6 +169,7 @@ impl Worker {
             for job in fresh {
                 self.begin(job);
             }
+            self.shrink();
             self.step();
             if self.running.is_empty() {
                 session = None;
@@ -207,10 +215,15 @@ impl Worker {
     }
 
     fn begin(&mut self, job: Job) {
-        let (store, tokenizer) = (&self.store, &self.model.tokenizer);
+        let (store, tokenizer, kept) = (&self.store, &self.model.tokenizer, &mut self.kept);
         let reservation = job.reservation();
-        let over = match guarded(move || Sequence::start(job, store, tokenizer)) {
-            Some(Ok(sequence)) => return self.running.push(sequence),
+        let over = match guarded(move || Sequence::start(job, store, tokenizer, kept)) {
+            Some(Ok(sequence)) => {
+                let reused = u64::try_from(sequence.reused()).unwrap_or(u64::MAX);
+                let savings = &mut self.shared.lock().savings;
+                savings.tokens_reused = savings.tokens_reused.saturating_add(reused);
+                return self.running.push(sequence);
+            }
             Some(Err(refused)) => Some(refused),
             // Only the sink can panic here, and it is gone with the job.
             None => None,
@@ -219,6 +232,12 @@ impl Worker {
         if let Some(over) = over {
             over.0.finish_unstarted(over.1);
         }
+    }
+
+    /// What is kept must leave room for what runs.
+    fn shrink(&mut self) {
+        let reserved = self.shared.load().kv_tokens;
+        self.kept.shrink(self.options.kv_tokens_max.saturating_sub(reserved));
     }
 
     /// One step of all running sequences.
@@ -239,9 +258,11 @@ impl Worker {
     fn step_together(&mut self, mut running: Vec<Sequence>) {
         let shares = shares(running.iter().map(Sequence::unread), self.options.prefill_chunk);
         let (transformer, pool, space) = (&self.model.transformer, &self.pool, &mut self.space);
+        // Guesses are worth their arithmetic while memory is what a step waits for.
+        let guess = running.len() <= GUESSING_SEQUENCES_MAX;
         let done = guarded(|| {
             let slots = running.iter_mut().zip(&shares);
-            let mut slots: Vec<_> = slots.map(|(sequence, share)| sequence.slot(*share)).collect();
+            let mut slots: Vec<_> = slots.map(|(sequence, share)| sequence.slot(*share, guess)).collect();
             transformer.forward(pool, space, &mut slots)
         });
         let failure = match done {
@@ -263,16 +284,21 @@ impl Worker {
     fn deliver(&mut self, running: Vec<Sequence>) {
         let mut row = 0;
         for mut sequence in running {
-            if !sequence.stepped() {
-                self.running.push(sequence);
-                continue;
+            let rows = sequence.stepped();
+            let mut reason = None;
+            for at in 0..rows {
+                let logits = self.space.logits_mut().row_mut(usize::saturating_add(row, at));
+                let tokenizer = &self.model.tokenizer;
+                reason = match guarded(|| sequence.choose(logits, tokenizer)) {
+                    Some(flow) => flow.break_value(),
+                    None => Some(FinishReason::Failed(PANICKED)),
+                };
+                if reason.is_some() || !sequence.guessed(at) || sequence.job().is_cancelled() {
+                    sequence.settle(at.saturating_add(1), &mut self.shared.lock().savings);
+                    break;
+                }
             }
-            let (logits, tokenizer) = (self.space.logits_mut().row_mut(row), &self.model.tokenizer);
-            row = row.saturating_add(1);
-            let reason = match guarded(|| sequence.choose(logits, tokenizer)) {
-                Some(flow) => flow.break_value(),
-                None => Some(FinishReason::Failed(PANICKED)),
-            };
+            row = usize::saturating_add(row, rows);
             match reason {
                 None => self.running.push(sequence),
                 Some(reason) => self.finish(sequence, reason),
@@ -280,8 +306,14 @@ impl Worker {
         }
     }
 
-    fn finish(&self, sequence: Sequence, reason: FinishReason) {
+    fn finish(&mut self, mut sequence: Sequence, reason: FinishReason) {
         self.shared.release(sequence.job().reservation());
+        if !matches!(reason, FinishReason::Failed(_))
+            && let Some(left) = sequence.leave()
+        {
+            self.kept.keep(left);
+            self.shrink();
+        }
         guarded(move || sequence.finish(reason));
     }
 }
@@ -329,6 +361,9 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
 /// Models with up to so many weights run on one thread unless told otherwise: sharing their small
 /// products costs more than it saves, and far more on a machine that is busy otherwise.
 const SMALL_PARAMETERS_MAX: u64 = 16 * 1024 * 1024;
+
+/// Steps of more sequences are bound by arithmetic rather than by memory.
+const GUESSING_SEQUENCES_MAX: usize = 2;
 
 const COMPUTATION: &str = "the computation failed";
 const PANICKED: &str = "the computation panicked";

@@ -1,0 +1,160 @@
+//! What is reused and what is guessed changes no answer.
+
+use proptest::prelude::*;
+
+use super::tests::{Answer, collect, options, request, run, submit};
+use super::*;
+use crate::model::tests::tiny;
+use crate::{SamplingOptions, SamplingParams};
+
+fn key(byte: u8) -> Option<ReuseKey> {
+    Some(ReuseKey::new([byte; 32]))
+}
+
+fn same(a: &Answer, b: &Answer) -> bool {
+    a.text == b.text && a.tokens == b.tokens && a.finish.reason == b.finish.reason && {
+        a.finish.usage == b.finish.usage
+    }
+}
+
+/// A few letters alone, so that an answer repeats itself.
+fn babble(text: &str, max_tokens: u32, temperature: f32) -> GenerateRequest {
+    let mut request = request(text, max_tokens);
+    let logit_bias = (b'a'..=b'c').map(|byte| (u32::from(byte), 80.0)).collect();
+    let options = SamplingOptions { logit_bias, temperature, ..SamplingOptions::default() };
+    request.sampling = SamplingParams::new(options).unwrap();
+    request.logprobs = Some(2);
+    request
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn guesses_change_no_bit(
+        seed: u64,
+        prompts in prop::collection::vec("[abc]{1,60}", 1..4),
+        max_tokens in 1_u32..80,
+        temperature in prop::sample::select(&[0.0, 0.3, 1.0][..]),
+    ) {
+        let engine = Engine::start(tiny(), options()).unwrap();
+        let requests: Vec<GenerateRequest> = prompts
+            .iter()
+            .map(|prompt| GenerateRequest { seed, ..babble(prompt, max_tokens, temperature) })
+            .collect();
+        let plain: Vec<Answer> = requests.iter().map(|request| run(&engine, request.clone())).collect();
+        prop_assert_eq!(engine.savings(), Savings::default());
+        let bold = |request: &GenerateRequest| GenerateRequest { speculate: true, ..request.clone() };
+        for (plain, request) in plain.iter().zip(&requests) {
+            prop_assert!(same(plain, &run(&engine, bold(request))));
+        }
+        let together: Vec<_> = requests.iter().map(|request| submit(&engine, bold(request)).1).collect();
+        for (plain, events) in plain.iter().zip(&together) {
+            prop_assert!(same(plain, &collect(events)));
+        }
+    }
+
+    #[test]
+    fn what_is_reused_changes_no_bit(
+        seed: u64,
+        turns in prop::collection::vec("[a-e]{1,50}", 1..5),
+        kv_tokens_max in 200_usize..900,
+        speculate: bool,
+    ) {
+        let fresh = Engine::start(tiny(), options()).unwrap();
+        let kept = Engine::start(tiny(), EngineOptions { kv_tokens_max, ..options() }).unwrap();
+        let mut text = String::new();
+        for (turn, addition) in turns.iter().enumerate() {
+            text.push_str(addition);
+            let plain = GenerateRequest { seed, ..babble(&text, 20, 0.7) };
+            if text.len() + 20 > kv_tokens_max {
+                break;
+            }
+            // Another tenant's requests come between.
+            let other = GenerateRequest { reuse: key(2), ..babble(addition, 5, 0.7) };
+            let other = submit(&kept, other).1;
+            let reusing = GenerateRequest { reuse: key(1), speculate, ..plain.clone() };
+            let expected = run(&fresh, plain);
+            prop_assert!(same(&expected, &run(&kept, reusing)), "turn {turn}");
+            collect(&other);
+            text.push_str(&expected.text);
+        }
+    }
+}
+
+#[test]
+fn an_expected_answer_is_guessed_right_and_a_wrong_one_does_no_harm() {
+    let engine = Engine::start(tiny(), options()).unwrap();
+    let plain = run(&engine, babble("abcab", 100, 1.0));
+    let ids = plain.ids();
+    for (expected, right_min) in [
+        (ids.clone(), 90),
+        // Divided into tokens otherwise at the beginning, and wrong in the middle.
+        ([&[97, 98, 99, 97], &ids[3..]].concat(), 30),
+        ([&ids[..40], &[1, 2, 3], &ids[43..]].concat(), 30),
+        (vec![120; 100], 0),
+    ] {
+        let before = engine.savings().guesses_right;
+        let request = GenerateRequest { expected, ..babble("abcab", 100, 1.0) };
+        assert!(same(&plain, &run(&engine, request)));
+        let right = engine.savings().guesses_right - before;
+        assert!(right >= right_min, "{right} of {right_min}");
+    }
+}
+
+#[test]
+fn an_expected_token_beyond_the_vocabulary_is_refused() {
+    let engine = Engine::start(tiny(), options()).unwrap();
+    let request = GenerateRequest { expected: vec![262], ..babble("a", 5, 0.0) };
+    let refused = engine.submit(request, Box::new(|_| ControlFlow::Continue(())));
+    assert_eq!(refused.unwrap_err(), SubmitError::TokenOutOfRange { token: 262, vocabulary: 262 });
+}
+
+#[test]
+fn repetition_is_guessed_right() {
+    let engine = Engine::start(tiny(), options()).unwrap();
+    let bold = GenerateRequest { speculate: true, ..babble("abcabcabcabc", 200, 0.0) };
+    run(&engine, bold);
+    let savings = engine.savings();
+    assert!(savings.guesses_right > 0, "{savings:?}");
+    assert!(savings.guesses_right <= savings.tokens_guessed);
+}
+
+#[test]
+fn a_conversation_is_read_once_and_by_its_own_tenant_alone() {
+    let engine = Engine::start(tiny(), options()).unwrap();
+    let turn = |text: &str, key| GenerateRequest { reuse: key, ..babble(text, 10, 0.0) };
+    let first = "a question that is longer than a block";
+    let answer = run(&engine, turn(first, key(1)));
+    assert_eq!(engine.savings().tokens_reused, 0);
+    let second = format!("{first}{}and another", answer.text);
+    for stranger in [key(2), None] {
+        run(&engine, turn(&second, stranger));
+        assert_eq!(engine.savings().tokens_reused, 0, "{stranger:?}");
+    }
+    run(&engine, turn(&second, key(1)));
+    // The last token of the first answer was chosen and never read.
+    let reused = u64::try_from(first.len() + 10 - 1).unwrap();
+    assert_eq!(engine.savings().tokens_reused, reused);
+    // Of the same prompt once more, all but its last token is there.
+    run(&engine, turn(&second, key(1)));
+    let again = u64::try_from(second.len() - 1).unwrap();
+    assert_eq!(engine.savings().tokens_reused, reused + again);
+    // What has less than a block in common is read again.
+    run(&engine, turn("a question?", key(1)));
+    assert_eq!(engine.savings().tokens_reused, reused + again);
+}
+
+#[test]
+fn what_is_kept_gives_way_to_what_runs() {
+    let engine = Engine::start(tiny(), EngineOptions { kv_tokens_max: 128, ..options() }).unwrap();
+    let long = "x".repeat(60);
+    run(&engine, GenerateRequest { reuse: key(1), ..babble(&long, 10, 0.0) });
+    // Needs all there is: nothing can stay.
+    let all = "y".repeat(100);
+    assert_eq!(run(&engine, babble(&all, 28, 0.0)).finish.usage.completion_tokens, 28);
+    run(&engine, GenerateRequest { reuse: key(1), ..babble(&long, 10, 0.0) });
+    assert_eq!(engine.savings().tokens_reused, 0);
+    run(&engine, GenerateRequest { reuse: key(1), ..babble(&long, 10, 0.0) });
+    assert_eq!(engine.savings().tokens_reused, 59);
+}
