@@ -10,19 +10,21 @@ use vouchsafe_engine::{
     StopStrings,
 };
 
-use crate::answer::Computed;
+use crate::answer::{Computed, Given};
 use crate::claim::Claim;
 use crate::failure::Failure;
 use crate::request;
 
-/// Computes the `count` answers of a claim.
+/// Computes a claim's answers. Those that were `given` are where tokens are guessed from, several of which
+/// are computed at a time: that changes how long it takes, not what comes out.
 pub(crate) fn again(
     model: Model,
     claim: &Claim,
     body: &[u8],
-    count: usize,
+    given: &[Given],
     threads: usize,
 ) -> Result<Vec<Computed>, Failure> {
+    let count = given.len();
     let context = usize::try_from(model.identity().context_length()).unwrap_or(usize::MAX);
     // One after the other: what runs beside an answer changes nothing.
     let options =
@@ -37,8 +39,10 @@ pub(crate) fn again(
     let seed = claim.record.seed.as_deref().and_then(|seed| seed.parse::<u64>().ok());
     let mut seed = seed.ok_or(Failure::Undecided("the record has no seed"))?;
     let mut computed = Vec::new();
-    for prompt in prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt)) {
+    let prompts = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt));
+    for (prompt, given) in prompts.zip(given) {
         let mut request = GenerateRequest::new(prompt.clone(), seed);
+        request.expected = engine.tokenize(&given.text);
         request.sampling = parameters.sampling()?;
         request.stop = parameters.stop()?;
         request.max_tokens = match parameters.integer("max_tokens")? {

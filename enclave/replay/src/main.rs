@@ -83,7 +83,7 @@ fn run(cli: &Cli) -> Result<String, Failure> {
     let options = LoadOptions { context_length_max: cli.context_tokens_max, ..LoadOptions::default() };
     let model = Model::load(&cli.model, &options, &mut |_| {})?;
     claim.is_about(model.identity())?;
-    let computed = execute::again(model, &claim, &request, given.len(), cli.threads)?;
+    let computed = execute::again(model, &claim, &request, &given, cli.threads)?;
     answer::compare(&given, &computed)?;
     let tokens: u32 = computed.iter().map(|choice| choice.tokens).fold(0, u32::saturating_add);
     Ok(format!("The same: {} of {tokens} tokens, computed again from these weights.", plural(computed.len())))
