@@ -12,6 +12,7 @@ mod firmware;
 mod fuzz;
 mod go;
 mod image;
+mod memcheck;
 mod setup;
 mod tidy;
 mod tools;
@@ -44,6 +45,8 @@ enum Command {
     Web(web::Arguments),
     /// Build the confidential VM's image: kernel, initial RAM disk, model disk, expected measurements.
     Image(image::Arguments),
+    /// Run the tests of the engine's kernels under valgrind.
+    Memcheck,
     /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
     Bench,
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Web(arguments) => web::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Memcheck => memcheck::run(),
         Command::Bench => bench::run(),
     };
     match result {
