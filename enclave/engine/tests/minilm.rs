@@ -86,7 +86,7 @@ fn the_identity_names_every_file() {
     let Some(model) = model() else { return };
     let identity = model.identity();
     assert_eq!((identity.dimensions(), identity.tokens_max()), (384, 256));
-    let files: Vec<&str> = identity.files().iter().map(|file| file.file).collect();
+    let files: Vec<&str> = identity.files().iter().map(|file| file.file.as_str()).collect();
     assert_eq!(
         files,
         [
