@@ -155,7 +155,8 @@ impl Soak {
             {
                 unlucky.handle.cancel();
             }
-            let pause = Duration::from_micros(self.random.below(1 << (5 + self.random.below(12))));
+            let exponent = 5 + self.random.below(12);
+            let pause = Duration::from_micros(self.random.below(1 << exponent));
             let until = Instant::now() + pause;
             while let Ok(told) = events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 self.note(told, &mut running, &mut started, &mut over)?;
@@ -183,7 +184,8 @@ impl Soak {
         prompt.extend((0..addition).map(|_| random.below(self.vocabulary) as u32));
         prompt.truncate(self.context as usize * 3 / 4);
         let mut request = GenerateRequest::new(prompt, random.below(u64::MAX));
-        let answer = 1 + random.below(if random.below(5) == 0 { self.context / 4 } else { 30 });
+        let longest = if random.below(5) == 0 { self.context / 4 } else { 30 };
+        let answer = 1 + random.below(longest);
         request.max_tokens = NonZeroU32::new(answer as u32);
         request.reuse = tenant.map(|tenant| ReuseKey::new([tenant as u8; 32]));
         request.speculate = random.below(3) == 0;
