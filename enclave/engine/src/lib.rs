@@ -12,8 +12,8 @@
 //! A request's tokens are determined to the bit by the weights, the prompt, the parameters, the seed, the
 //! kernels' version ([`EngineVersion`]), [`Arithmetic`] and [`KvPrecision`]. The processor, the number
 //! of threads, the pieces in which a prompt is read, and what else runs at the same time change nothing:
-//! the header of the `kernels` module says how. Embeddings are computed by the tensor library, and may
-//! differ in their last bits from one processor to another.
+//! the header of the `kernels` module says how. The same holds for a decoder's embeddings; those of the
+//! BERT family are computed by the tensor library, and may differ in their last bits between processors.
 //!
 //! # Example
 //! ```no_run

@@ -3,7 +3,8 @@
 //! The file's `pooling_type` says what the vector is: the last token's state, or the mean of all, each
 //! behind the last norm, scaled to length 1. A text gets the tokens around it that the file asks for
 //! (Qwen3's ends with `<|endoftext|>`), also where it is cut to the context's length. Computed with the
-//! engine's own kernels, so the bits are the same everywhere; one thread for each text.
+//! engine's own kernels, so the bits are the same everywhere; one thread for each text, and a
+//! bounded memory for its keys and values.
 //!
 //! Numbers of poolings: `llama_pooling_type` in llama.cpp's `llama.h`.
 
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{EmbeddingIdentity, FileDigest};
-use crate::kernels::{Level, Pool};
+use crate::kernels::{Level, POSITIONS_PER_BLOCK, Pool};
 use crate::model::{KvCache, KvPrecision, KvStore, Slot, Want, Workspace};
 use crate::{EmbedError, LoadError, LoadOptions, Model};
 
@@ -19,6 +20,7 @@ use crate::{EmbedError, LoadError, LoadOptions, Model};
 pub(super) struct Decoder {
     model: Model,
     pooling: Pooling,
+    tokens_max: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,8 @@ impl Decoder {
                 return Err(LoadError::UnsupportedFeature { feature });
             }
         };
-        Ok(Self { model, pooling })
+        let tokens_max = tokens_max(&model, KV_BYTES_MAX);
+        Ok(Self { model, pooling, tokens_max })
     }
 
     pub(super) fn identity(&self, path: &Path, name: &str) -> EmbeddingIdentity {
@@ -50,14 +53,10 @@ impl Decoder {
         EmbeddingIdentity {
             name: name.to_owned(),
             dimensions: self.model.transformer.config.width,
-            tokens_max: self.tokens_max(),
+            tokens_max: self.tokens_max,
             parameters: identity.parameters(),
             files: vec![FileDigest { file: file.into_owned(), sha256: *identity.file_sha256() }],
         }
-    }
-
-    fn tokens_max(&self) -> usize {
-        usize::try_from(self.model.identity().context_length()).unwrap_or(usize::MAX)
     }
 
     /// How many tokens were read, and the vector.
@@ -65,7 +64,7 @@ impl Decoder {
         let failed = |problem: &str| EmbedError::Computation(problem.to_owned());
         let mut tokens = self.model.tokenizer.encode_sequence(text);
         let end = self.model.tokenizer.trailing_eos();
-        tokens.truncate(self.tokens_max().saturating_sub(end.iter().count()));
+        tokens.truncate(self.tokens_max.saturating_sub(end.iter().count()));
         tokens.extend(end);
         if tokens.is_empty() {
             return Err(failed("the text has no tokens"));
@@ -100,5 +99,32 @@ impl Decoder {
     }
 }
 
+/// How many tokens the context has, and keys and values of so many bytes.
+fn tokens_max(model: &Model, kv_bytes_max: usize) -> usize {
+    let context = usize::try_from(model.identity().context_length()).unwrap_or(usize::MAX);
+    let block = KvStore::new(&model.transformer.config, 0, 1, KvPrecision::default()).bytes_max();
+    let blocks = kv_bytes_max.checked_div(block).unwrap_or(0).max(1);
+    context.min(blocks.saturating_mul(POSITIONS_PER_BLOCK))
+}
+
+/// What a text's keys and values may take. Longer texts are cut, as those beyond the context are.
+const KV_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
 /// Tokens of a text that are computed together: they bound what the states take.
 const PIECE_TOKENS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_the_tokens() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+        let decoder = Decoder::load(&folder.join("qwen3-embedding-f32.gguf")).unwrap();
+        // Two layers, two heads, keys and values of sixteen halves each.
+        let block = 2 * 2 * 2 * 16 * 2 * POSITIONS_PER_BLOCK;
+        assert_eq!(tokens_max(&decoder.model, 3 * block + 1), 3 * POSITIONS_PER_BLOCK);
+        assert_eq!(tokens_max(&decoder.model, 1), POSITIONS_PER_BLOCK);
+        assert_eq!(decoder.tokens_max, 512);
+    }
+}

@@ -315,8 +315,7 @@ impl Keys<'_> {
         if experts > 0 && family != Family::Qwen3Moe {
             return Err(LoadError::UnsupportedFeature { feature: "a mixture of experts".to_owned() });
         }
-        for name in ["attn_logit_softcapping", "final_logit_softcapping", "expert_shared_feed_forward_length"]
-        {
+        for name in UNSUPPORTED {
             if self.metadata.contains(&self.key(name)) {
                 return Err(LoadError::UnsupportedFeature { feature: name.to_owned() });
             }
@@ -332,6 +331,15 @@ impl Keys<'_> {
 fn to_f32(value: usize) -> f32 {
     value as f32
 }
+
+/// Keys that change the computation in ways that it does not know.
+const UNSUPPORTED: [&str; 5] = [
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "expert_shared_feed_forward_length",
+    "expert_gating_func",
+    "expert_weights_scale",
+];
 
 // Bounds: several times the largest open models.
 const LAYERS_MAX: u32 = 512;

@@ -65,7 +65,7 @@ fn best(values: &[f32]) -> usize {
     (0..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }
 
-/// Greedy tokens, reading what llama.cpp chose, so that one near tie does not spoil the rest.
+/// Greedy tokens, reading what llama.cpp chose: one near tie must not spoil the rest.
 fn check_greedy(case: &Case, margin_min: f32) {
     let reference = &case.reference;
     let tokens: Vec<u32> = reference.prompt.iter().chain(&reference.greedy).copied().collect();
@@ -147,7 +147,8 @@ fn quantised_models_agree_with_llama_cpp_in_distribution() {
 /// Greedy and prompt tokens of several sequences, read and generated in steps of every shape.
 #[test]
 fn pieces_company_and_threads_change_no_bit() {
-    for name in ["llama256-Q4_K_M", "llama256-Q8_0", "llama256-Q4_0", "gemma3-f32", "qwen3moe-f32"] {
+    let quantised = ["llama256-Q4_K_M", "llama256-Q8_0", "llama256-Q4_0", "llama256-Q6_K"];
+    for name in quantised.into_iter().chain(["gemma3-f32", "qwen3moe-f32"]) {
         let Some(case) = case(name) else { return };
         let transformer = &case.model.transformer;
         let sequences: Vec<Vec<u32>> = (0..9)
