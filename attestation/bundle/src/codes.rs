@@ -53,6 +53,7 @@ codes! {
     TDX_MIGRATABLE = "tdx_migratable_mismatch";
     TDX_SERVICE_TD = "tdx_service_td_bound";
     TDX_PADDING = "tdx_padding_not_accepted";
+    TDX_TRAILING = "tdx_trailing_bytes";
     TDX_RTMRS_ZERO = "tdx_rtmrs_zero";
     TDX_EVENT_LOG = "tdx_event_log_missing";
     TDX_MRCONFIGID = "tdx_mrconfigid_mismatch";

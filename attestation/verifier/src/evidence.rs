@@ -90,7 +90,8 @@ pub struct SnpEndorsements {
 
 /// Intel's collateral for a quote, in the field names of the DCAP library's `QuoteCollateralV3`.
 ///
-/// `tcb_info` and `qe_identity` are the exact signed JSON texts.
+/// `tcb_info` and `qe_identity` are the exact signed JSON texts. A part that is absent from the JSON is empty,
+/// so that verification says which one is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxCollateral {
     /// PEM chain of the PCK CRL's issuer.
@@ -116,7 +117,42 @@ pub struct TdxCollateral {
     pub pck_certificate_chain: Option<String>,
 }
 
-json_record!(open TdxCollateral {
+impl FromValue for TdxCollateral {
+    fn from_value(value: &Value) -> Result<Self, Fault> {
+        let read = CollateralInJson::from_value(value)?;
+        Ok(Self {
+            pck_crl_issuer_chain: read.pck_crl_issuer_chain.unwrap_or_default(),
+            root_ca_crl: read.root_ca_crl.unwrap_or_default(),
+            pck_crl: read.pck_crl.unwrap_or_default(),
+            tcb_info_issuer_chain: read.tcb_info_issuer_chain.unwrap_or_default(),
+            tcb_info: read.tcb_info.unwrap_or_default(),
+            tcb_info_signature: read.tcb_info_signature.unwrap_or_default(),
+            qe_identity_issuer_chain: read.qe_identity_issuer_chain.unwrap_or_default(),
+            qe_identity: read.qe_identity.unwrap_or_default(),
+            qe_identity_signature: read.qe_identity_signature.unwrap_or_default(),
+            pck_certificate_chain: read.pck_certificate_chain,
+        })
+    }
+}
+
+json_deserialize!(TdxCollateral);
+
+/// [`TdxCollateral`] as it travels.
+#[derive(Debug)]
+struct CollateralInJson {
+    pck_crl_issuer_chain: Option<String>,
+    root_ca_crl: Option<String>,
+    pck_crl: Option<String>,
+    tcb_info_issuer_chain: Option<String>,
+    tcb_info: Option<String>,
+    tcb_info_signature: Option<String>,
+    qe_identity_issuer_chain: Option<String>,
+    qe_identity: Option<String>,
+    qe_identity_signature: Option<String>,
+    pck_certificate_chain: Option<String>,
+}
+
+json_record!(open CollateralInJson {
     pck_crl_issuer_chain,
     root_ca_crl,
     pck_crl,

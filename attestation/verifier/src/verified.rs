@@ -93,8 +93,8 @@ impl VerifiedEvidence {
     /// Everything the evidence claims, for showing and for JSON.
     pub fn claims(&self) -> Claims {
         match &self.inner {
-            Inner::Snp(verified) => Claims::SevSnp(verified.claims()),
-            Inner::Tdx(verified) => Claims::Tdx(verified.claims()),
+            Inner::Snp(verified) => Claims::SevSnp(Box::new(verified.claims())),
+            Inner::Tdx(verified) => Claims::Tdx(Box::new(verified.claims())),
         }
     }
 }
@@ -106,8 +106,8 @@ impl VerifiedEvidence {
 pub enum Claims {
     /// Of an SEV-SNP report.
     #[serde(rename = "sev-snp")]
-    SevSnp(snp::Claims),
+    SevSnp(Box<snp::Claims>),
     /// Of a TDX quote.
     #[serde(rename = "tdx")]
-    Tdx(tdx::Claims),
+    Tdx(Box<tdx::Claims>),
 }

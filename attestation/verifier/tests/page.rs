@@ -57,6 +57,12 @@ fn the_page_names_every_code_once() {
     // The first table names them without the vendor, for both; the revoked ASK is told of again.
     emitted.extend(emitted_by_vendor());
     emitted.insert("snp_certificate_revoked".to_owned());
+    // The last table is that of policies: all their codes that speak of evidence.
+    let of_evidence = ["snp_", "tdx_", "measurement_", "report_data_", "platform_not", "root_simulated"];
+    let is_of_evidence = |code: &String| of_evidence.iter().any(|prefix| code.starts_with(prefix));
+    let policies: BTreeSet<String> = of_policies().into_iter().filter(is_of_evidence).collect();
+    assert!(policies.len() > 40, "{}", policies.len());
+    emitted.extend(policies);
     assert!(emitted.len() > 100, "{}", emitted.len());
     let missing: Vec<_> = emitted
         .iter()
@@ -75,6 +81,14 @@ fn of_policies() -> BTreeSet<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundle/src/codes.rs");
     let text = std::fs::read_to_string(file).unwrap();
     text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What comes of the rows of a number, by the tables for readers.
+fn rows_of(number: u8) -> BTreeSet<&'static str> {
+    let tables = [include_str!("snp_rejections/rows.txt"), include_str!("tdx_rejections/rows.txt")];
+    let lines = tables.into_iter().flat_map(str::lines);
+    let of_number = lines.filter(|line| line.split_whitespace().next() == Some(&number.to_string()));
+    of_number.filter_map(|line| line.rsplit("  ").next()).collect()
 }
 
 /// REJECTIONS.md has each number once, names only codes that exist, none for two numbers, and says where
@@ -112,6 +126,10 @@ fn the_numbered_rejections_name_codes_and_tables_that_exist() {
                 .unwrap_or_else(|_| panic!("row {number}: {table}"))
         };
         let shown: String = tables.split('`').skip(1).step_by(2).map(text_of).collect();
+        let table = rows_of(number);
+        for code in codes.iter().filter(|code| emitted.contains(**code)) {
+            assert!(table.contains(code), "row {number}: {code} has no row of this number");
+        }
         for code in &codes {
             assert!(shown.contains(&format!("\"{code}\"")), "row {number}: {code} is in no table named");
         }

@@ -37,11 +37,7 @@ fn regions(body: usize, td_len: usize, case: &Case) -> Vec<Region> {
         region("body size", 4, &["tdx_body_size"]);
     }
     region("TD report", td_len, &["tdx_quote_signature"]);
-    region(
-        "signature data length",
-        4,
-        &["tdx_quote_length", "tdx_quote_truncated", "tdx_surplus_bytes", "tdx_trailing_bytes"],
-    );
+    region("signature data length", 4, &["tdx_quote_length", "tdx_quote_truncated", "tdx_surplus_bytes"]);
     region("quote signature", 64, &["tdx_quote_signature"]);
     region("attestation key", 64, &["tdx_attestation_key_unbound"]);
     region("certification type", 2, &["tdx_certification_type"]);

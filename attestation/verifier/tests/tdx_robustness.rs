@@ -91,7 +91,11 @@ fn edited_quotes_never_verify_as_something_else() {
         let edits = edits().new_tree(&mut runner).unwrap().current();
         if let Ok(verified) = verify(&edit(case.bare_quote(), &edits), &appraisal.collateral, appraisal.at) {
             let claims = verified.claims();
-            assert_eq!((claims.mrtd, claims.report_data), (control.mrtd, control.report_data), "{edits:?}");
+            assert_eq!(
+                (claims.quote.mrtd, claims.quote.report_data),
+                (control.quote.mrtd, control.quote.report_data),
+                "{edits:?}"
+            );
         }
     }
 }

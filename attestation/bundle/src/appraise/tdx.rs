@@ -1,7 +1,7 @@
 //! Policy on verified TDX quotes.
 
 use vouchsafe_verifier::UnixSeconds;
-use vouchsafe_verifier::tdx::{TcbPart, TcbStatus, TdAttributes, VerifiedTdx};
+use vouchsafe_verifier::tdx::{ReplayedLog, TcbPart, TcbStatus, TdAttributes, VerifiedTdx};
 
 use super::checks::{Checks, check};
 use super::evidence::seconds_since;
@@ -87,8 +87,9 @@ fn shape(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {
         |_| !service_td,
     );
     let trailing = verified.trailing();
+    let code = if trailing.all_zero { codes::TDX_PADDING } else { codes::TDX_TRAILING };
     checks.rule(
-        check(step, "platform.tdx.trailing_bytes", codes::TDX_PADDING),
+        check(step, "platform.tdx.trailing_bytes", code),
         &rules.trailing_bytes,
         format!("{} bytes, {}", trailing.count, if trailing.all_zero { "all zero" } else { "not all zero" }),
         |accepted| accepted.as_str().into(),
@@ -113,6 +114,24 @@ fn shape(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {
         |_| "an event log that replays to the RTMRs".into(),
         |_| log.is_some(),
     );
+    if let Some(log) = log {
+        event_contents(checks, log);
+    }
+}
+
+/// Says what a log that replays does not show.
+fn event_contents(checks: &mut Checks<'_>, log: &ReplayedLog) {
+    let events = log.events();
+    let unbound = events.iter().filter(|event| event.bound_content().is_none()).count();
+    if unbound > 0 {
+        let text = format!(
+            "What {unbound} of {} events of the log say: their digests are of something that is not in the log, or \
+             nothing was extended. The contents that are proved stand in the claims; of no event's type or label \
+             is it proved that it goes with its digest.",
+            events.len()
+        );
+        checks.leave_unproved("event_contents", text);
+    }
 }
 
 fn tcb_status(checks: &mut Checks<'_>, step: Step, verified: &VerifiedTdx) {

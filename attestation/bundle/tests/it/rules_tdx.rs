@@ -4,7 +4,7 @@ use vouchsafe_bundle::policy::{Demanded, PlatformName, PolicyDocument, Rule, Tcb
 use vouchsafe_bundle::{EvidenceInputs, Policy, Verdict, appraise_evidence};
 use vouchsafe_simulator::intel::{EventLog, TdxMachine, TdxMachineSpec};
 use vouchsafe_verifier::crypto::Ring;
-use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::tdx::TcbStatus;
 use vouchsafe_verifier::{Evidence, UnixSeconds};
 
@@ -207,18 +207,58 @@ fn padding_is_accepted_where_the_policy_says_so() {
         let inputs = EvidenceInputs::new(NOW);
         appraise_evidence(&padded(padding), Some(&endorsements), &policy, &inputs, &Ring)
     };
-    for (rule, takes_zeros) in [
-        (Rule::Require(TrailingBytes::None), false),
-        (Rule::Require(TrailingBytes::Zeros), true),
-        (ignore(), true),
+    for (rule, takes_zeros, takes_anything) in [
+        (Rule::Require(TrailingBytes::None), false, false),
+        (Rule::Require(TrailingBytes::Zeros), true, false),
+        (ignore(), true, true),
     ] {
         assert_accepted(&check(&[], rule.clone()));
         match takes_zeros {
             true => assert_accepted(&check(&[0; 100], rule.clone())),
             false => assert_rejected(&check(&[0; 100], rule.clone()), "tdx_padding_not_accepted"),
         }
-        assert_rejected(&check(&[0, 1], rule), "tdx_trailing_bytes");
+        let verdict = check(&[0, 1], rule);
+        assert_eq!(verdict.claims().unwrap()["trailing_all_zero"], false);
+        match takes_anything {
+            true => assert_accepted(&verdict),
+            false => assert_rejected(&verdict, "tdx_trailing_bytes"),
+        }
     }
+}
+
+/// A log that replays proves digests. Which contents go with them, the verdict says, and what it leaves open.
+#[test]
+fn a_verdict_shows_the_contents_that_are_proved_and_says_that_others_are_not() {
+    let judge = |change: fn(&mut EventLog)| {
+        let mut machine = machine(|_| {});
+        let log = EventLog::typical("console=ttyS0");
+        machine.boot(log.clone());
+        let mut told = log;
+        change(&mut told);
+        let Evidence::Tdx { quote, .. } = machine.evidence([9; 64]) else { unreachable!() };
+        let evidence = Evidence::Tdx { quote, event_log: Some(Base64(told.to_ccel())) };
+        let endorsements = machine.endorsements().unwrap();
+        let policy = policy_with(|document| document.measurements = ignore());
+        appraise_evidence(&evidence, Some(&endorsements), &policy, &EvidenceInputs::new(NOW), &Ring)
+    };
+    let says = |verdict: &Verdict| verdict.not_proved().iter().any(|it| it.code == "event_contents");
+    let texts = |verdict: &Verdict| {
+        let contents = verdict.claims().unwrap()["event_log"]["contents"].as_array().unwrap().clone();
+        contents.iter().filter_map(|event| event["text"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    // The image's name is the guest's word even in an honest log.
+    let honest = judge(|_| {});
+    assert_accepted(&honest);
+    assert!(says(&honest) && texts(&honest).contains(&"console=ttyS0".to_owned()));
+    let forged = judge(|log| {
+        log.events[5].event_type = 6;
+        log.events[5].content = b"kernel_cmdline: quiet lockdown=confidentiality\0".to_vec();
+    });
+    assert_accepted(&forged);
+    assert!(says(&forged) && !texts(&forged).iter().any(|text| text.contains("lockdown")));
+    // The same lie under its own type is one.
+    let caught = judge(|log| log.events[5].content[20] ^= 1);
+    assert_rejected(&caught, "tdx_event_content");
 }
 
 #[test]

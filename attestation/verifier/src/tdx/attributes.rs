@@ -1,8 +1,9 @@
 //! TD attributes: what the guest was started with and may do.
 //!
-//! Bit positions: Intel TDX Module ABI Specification (348551), table "ATTRIBUTES"; Linux carries the
-//! same ones in `arch/x86/include/asm/shared/tdx.h`. A bit that neither defines is reserved, and a
-//! quote that sets one is refused: nobody here knows what it gives away.
+//! Bit positions: Intel TDX Module ABI Specification (348551-008US), table 3.23, "ATTRIBUTES"; Linux carries
+//! the named ones in `arch/x86/include/asm/shared/tdx.h`. The table says of bits 1 to 3, 7 to 15, 23 to 26
+//! and 32 to 61 that they must be zero, and a quote that sets one of them is refused. Bits 18 to 22, which it
+//! leaves without a name and without that demand, are passed on for a policy to see.
 
 use serde::Serialize;
 
@@ -39,6 +40,8 @@ impl TdAttributes {
     pub const PMT_PROF: u64 = 1 << 6;
     /// Bit 16, ICSSD: instruction-count based single-step defence.
     pub const ICSSD: u64 = 1 << 16;
+    /// Bit 17, SERVTD_EXT: the report covers a hash of what binds service TDs.
+    pub const SERVTD_EXT: u64 = 1 << 17;
     /// Bit 27, LASS: linear address space separation.
     pub const LASS: u64 = 1 << 27;
     /// Bit 28, SEPT_VE_DISABLE.
@@ -47,7 +50,7 @@ impl TdAttributes {
     pub const MIGRATABLE: u64 = 1 << 29;
     /// Bit 30, PKS.
     pub const PKS: u64 = 1 << 30;
-    /// Bit 31, KL.
+    /// Bit 31, KL: Key Locker, in revisions of the specification before 008.
     pub const KL: u64 = 1 << 31;
     /// Bit 62, TPA: a TDX Connect provisioning agent.
     pub const TPA: u64 = 1 << 62;
@@ -57,18 +60,8 @@ impl TdAttributes {
     /// Bits 7:0, the group TUD ("TD under debug"): any of them makes the TD untrusted.
     const UNDER_DEBUG: u64 = 0xff;
 
-    const DEFINED: u64 = Self::DEBUG
-        | Self::HGS_PLUS_PROF
-        | Self::PERF_PROF
-        | Self::PMT_PROF
-        | Self::ICSSD
-        | Self::LASS
-        | Self::SEPT_VE_DISABLE
-        | Self::MIGRATABLE
-        | Self::PKS
-        | Self::KL
-        | Self::TPA
-        | Self::PERFMON;
+    /// Bits 3:1, 15:7, 26:23 and 61:32.
+    const MUST_BE_ZERO: u64 = 0x3fff_ffff_0780_ff8e;
 
     /// The attributes in the byte order of the quote.
     pub fn from_le_bytes(bytes: [u8; 8]) -> Self {
@@ -95,9 +88,9 @@ impl TdAttributes {
         self.0 & Self::UNDER_DEBUG != 0
     }
 
-    /// The bits set that no specification known here defines. Verification refuses any.
+    /// The bits set that must be zero. Verification refuses any.
     pub fn reserved(self) -> u64 {
-        self.0 & !Self::DEFINED
+        self.0 & Self::MUST_BE_ZERO
     }
 
     /// The bits that policies and readers ask for.
@@ -119,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defined_bits_are_those_of_the_abi_specification() {
-        let defined = [0, 4, 5, 6, 16, 27, 28, 29, 30, 31, 62, 63];
+    fn reserved_bits_are_those_of_the_abi_specification() {
         for bit in 0..64 {
             let attributes = TdAttributes(1 << bit);
-            assert_eq!(attributes.reserved() == 0, defined.contains(&bit), "bit {bit}");
+            let must_be_zero = matches!(bit, 1..=3 | 7..=15 | 23..=26 | 32..=61);
+            assert_eq!(attributes.reserved() != 0, must_be_zero, "bit {bit}");
             assert_eq!(attributes.is_under_debug(), bit < 8, "bit {bit}");
         }
     }

@@ -21,8 +21,6 @@ use crate::x509::{Certificate, Crl, PublicKey, pem_certificates};
 use crate::{CertificateRole, Error, UnixSeconds};
 
 const PCK_NAME: &str = "Intel SGX PCK Certificate";
-const PCK_PLATFORM_CA_NAME: &str = "Intel SGX PCK Platform CA";
-const PCK_PROCESSOR_CA_NAME: &str = "Intel SGX PCK Processor CA";
 const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
 
 /// The longest chain has three certificates.
@@ -80,8 +78,9 @@ impl<'a> PckChain<'a> {
         let (trusted, root) = find_root(&ca, given_root.map(Vec::as_slice), roots, context.crypto)?;
 
         require_name(&pck, Place::Pck, &[PCK_NAME])?;
-        let ca_kind = match require_name(&ca, Place::PckCa, &[PCK_PLATFORM_CA_NAME, PCK_PROCESSOR_CA_NAME])? {
-            PCK_PLATFORM_CA_NAME => PckCa::Platform,
+        let [platform, processor] = [PckCa::Platform, PckCa::Processor].map(PckCa::name);
+        let ca_kind = match require_name(&ca, Place::PckCa, &[platform, processor])? {
+            name if name == platform => PckCa::Platform,
             _ => PckCa::Processor,
         };
         check_at(&root, CertificateRole::IntelRoot, context, window)?;
@@ -108,7 +107,7 @@ pub fn claimed_platform(quote: &[u8]) -> Result<(PckPlatform, PckCa), Error> {
     let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
     let leaf = Certificate::parse(leaf).in_role(CertificateRole::Pck)?;
     let ca = match leaf.issuer().common_name() {
-        Some(PCK_PROCESSOR_CA_NAME) => PckCa::Processor,
+        Some(name) if name == PckCa::Processor.name() => PckCa::Processor,
         _ => PckCa::Platform,
     };
     Ok((PckPlatform::from_certificate(&leaf)?, ca))

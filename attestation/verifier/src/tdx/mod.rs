@@ -5,6 +5,9 @@
 //! QE identity and what they say of platform, TDX module and quoting enclave; replay of event logs
 //! with the contents that their digests prove.
 //!
+//! Not read: quotes of version 5 whose body is of type 4 (TD 1.5 with extended service TD fields), which are
+//! refused as `tdx_body_type`; no real one is at hand to hold a parser against.
+//!
 //! Left to others: whether a TCB status, an attribute or a measurement is good enough, which is
 //! policy; fetching collateral, which is I/O; SGX quotes.
 //!
@@ -55,6 +58,7 @@ mod body;
 mod chain;
 mod claims;
 mod error;
+mod event_claims;
 pub mod event_log;
 mod pck;
 mod qe_identity;
@@ -70,8 +74,9 @@ mod verify;
 pub use attributes::{TdAttributeBits, TdAttributes};
 pub use body::{Measurement, TD_1_0_LEN, TD_1_5_LEN, Td15Fields, TdReport};
 pub use chain::claimed_platform;
-pub use claims::{Claims, EventLogClaims};
+pub use claims::{Claims, PckClaims, QeReportClaims, QuoteClaims};
 pub use error::{Document, DocumentFault, Error, PckExtensionFault, Place, SurplusBytes, Truncated};
+pub use event_claims::{EventClaims, EventLogClaims};
 pub use event_log::{Binding, Event, EventLog, ReplayedLog};
 pub use pck::{PckCa, PckPlatform, SgxType};
 pub use qe_report::{ENCLAVE_REPORT_LEN, EnclaveReport};

@@ -32,6 +32,16 @@ pub enum PckCa {
     Processor,
 }
 
+impl PckCa {
+    /// The name that its certificate bears.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "Intel SGX PCK Platform CA",
+            Self::Processor => "Intel SGX PCK Processor CA",
+        }
+    }
+}
+
 /// How a platform protects its memory, by the PCK certificate's SGX type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -64,6 +74,7 @@ pub struct PckPlatform {
     pub(super) sgx_type: SgxType,
     pub(super) platform_instance_id: Option<[u8; 16]>,
     pub(super) svns: PlatformSvns,
+    pub(super) cpusvn: [u8; 16],
 }
 
 impl PckPlatform {
@@ -92,9 +103,14 @@ impl PckPlatform {
         self.platform_instance_id.as_ref()
     }
 
-    /// The 16 SGX TCB component security versions.
-    pub fn cpusvn_components(&self) -> &[u8; 16] {
-        &self.svns.cpusvn
+    /// The 16 SGX TCB component security versions: what TCB levels are held against.
+    pub fn components(&self) -> &[u8; 16] {
+        &self.svns.components
+    }
+
+    /// CPUSVN, which says the same in the processor's own form. Nothing is decided by it.
+    pub fn cpusvn(&self) -> &[u8; 16] {
+        &self.cpusvn
     }
 
     /// The provisioning certification enclave's security version.
@@ -133,19 +149,24 @@ impl PckPlatform {
                 _ => {}
             }
         }
+        let (svns, cpusvn) = required(svns, "TCB")?;
         Ok(Self {
             ppid: required(ppid, "PPID")?,
             fmspc: required(fmspc, "FMSPC")?,
             pce_id: required(pce_id, "PCEID")?,
             sgx_type: required(sgx_type, "SGX type")?,
             platform_instance_id,
-            svns: required(svns, "TCB")?,
+            svns,
+            cpusvn,
         })
     }
 }
 
 /// Reads the TCB field: components 1 to 16, PCESVN, CPUSVN, each exactly once.
-fn parse_tcb(value: Tlv<'_>) -> Result<PlatformSvns, PckExtensionFault> {
+///
+/// It is the components that count, as in Intel's Quote Verification Library. CPUSVN has the same bytes in
+/// every certificate seen so far, but its form is the processor's own affair.
+fn parse_tcb(value: Tlv<'_>) -> Result<(PlatformSvns, [u8; 16]), PckExtensionFault> {
     const FIELD: &str = "TCB";
     if value.tag != Tag::Sequence {
         return Err(DerError { what: FIELD }.into());
@@ -162,19 +183,17 @@ fn parse_tcb(value: Tlv<'_>) -> Result<PlatformSvns, PckExtensionFault> {
             TCB_CPUSVN => set(&mut cpusvn, "CPUSVN", octets::<16>(value, "CPUSVN")?)?,
             _ => {
                 if let Some(component) = number.checked_sub(1).and_then(|index| components.get_mut(index)) {
-                    set(component, "TCB component", integer(value, "TCB component")?)?;
+                    set(component, "TCB component", level(value, "TCB component")?)?;
                 }
             }
         }
     }
-    // CPUSVN repeats the components; which of the two counts must not be a matter of taste.
     let cpusvn = required(cpusvn, "CPUSVN")?;
-    for (component, byte) in components.iter().zip(cpusvn) {
-        if required(*component, "TCB component")? != u16::from(byte) {
-            return Err(DerError { what: "TCB components that disagree with CPUSVN" }.into());
-        }
+    let mut svns = PlatformSvns { components: [0; COMPONENTS], pcesvn: required(pcesvn, "PCESVN")? };
+    for (svn, component) in svns.components.iter_mut().zip(components) {
+        *svn = required(component, "TCB component")?;
     }
-    Ok(PlatformSvns { cpusvn, pcesvn: required(pcesvn, "PCESVN")? })
+    Ok((svns, cpusvn))
 }
 
 fn parse_sgx_type(value: Tlv<'_>) -> Result<SgxType, DerError> {
@@ -204,6 +223,11 @@ fn octets<const N: usize>(value: Tlv<'_>, what: &'static str) -> Result<[u8; N],
 fn integer(value: Tlv<'_>, what: &'static str) -> Result<u16, DerError> {
     let number = DerReader::new(value.raw, what)?.uint32(what)?;
     u16::try_from(number).map_err(|_| DerError { what })
+}
+
+/// A component's security version: 0 to 255.
+fn level(value: Tlv<'_>, what: &'static str) -> Result<u8, DerError> {
+    u8::try_from(integer(value, what)?).map_err(|_| DerError { what })
 }
 
 fn set<T>(slot: &mut Option<T>, field: &'static str, value: T) -> Result<(), PckExtensionFault> {

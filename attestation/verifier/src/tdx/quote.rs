@@ -133,6 +133,11 @@ impl<'a> Quote<'a> {
         &self.qe.report
     }
 
+    /// QE authentication data, which the QE report binds together with the attestation key.
+    pub fn qe_auth_data(&self) -> &'a [u8] {
+        self.qe.auth_data
+    }
+
     /// The PCK certificate chain in PEM, if the quote carries it.
     pub fn pck_chain_pem(&self) -> Option<&'a [u8]> {
         self.qe.pck_chain

@@ -75,7 +75,7 @@ struct PlatformLevel {
 /// The security versions in the PCK certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PlatformSvns {
-    pub(super) cpusvn: [u8; 16],
+    pub(super) components: [u8; 16],
     pub(super) pcesvn: u16,
 }
 
@@ -195,7 +195,7 @@ impl PlatformLevel {
         // A module with an identity of its own is judged there, so its two bytes are left out here.
         let [_, module_version, ..] = *tee_tcb_svn;
         let skipped = if module_version > 0 { 2 } else { 0 };
-        reaches(&svns.cpusvn, &self.sgx, 0)
+        reaches(&svns.components, &self.sgx, 0)
             && svns.pcesvn >= self.pcesvn
             && reaches(tee_tcb_svn, &self.tdx, skipped)
     }

@@ -1,8 +1,13 @@
 //! TCB statuses and how those of several parts become one.
 //!
-//! Statuses and their convergence: Intel PCS API v4, "TCB Status", and the Quote Verification
-//! Library's convergence of platform, TDX module and QE. `NoMatchingLevel` is ours: the signed TCB
-//! info holds no level that this platform reaches.
+//! Statuses: Intel PCS API v4, "TCB Status". `NoMatchingLevel` is ours: the signed TCB info holds no level
+//! that this platform reaches.
+//!
+//! Convergence: as in Intel's Quote Verification Library wherever a part is out of date or revoked. It differs
+//! on purpose, and towards the worse status alone, in two places. There a quoting enclave that needs to be
+//! configured otherwise leaves the platform's status as it is; here every trouble of any part is one of the
+//! whole. And there the TCB that runs now counts only where it is better than the one at launch, or revoked;
+//! here a worse one counts as it is.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::body::TdReport;
 use super::claims::Claims;
@@ -13,6 +14,7 @@ use super::signed_json::Window;
 use super::tcb_info::ModuleTcb;
 use super::tcb_status::{TcbPart, TcbStatus};
 use crate::RootKind;
+use crate::x509::Validity;
 
 /// A quote whose signatures, certificates, collateral and, where there was one, event log were
 /// verified. Only [`verify`](super::verify) makes one.
@@ -27,8 +29,11 @@ pub(super) struct Parts {
     pub(super) header: Header,
     pub(super) report: TdReport,
     pub(super) qe_report: EnclaveReport,
+    pub(super) qe_auth_data: Vec<u8>,
     pub(super) trailing: TrailingBytes,
     pub(super) pck_ca: PckCa,
+    pub(super) pck_serial: Vec<u8>,
+    pub(super) pck_validity: Validity,
     pub(super) platform: PckPlatform,
     pub(super) tcb: TcbAppraisal,
     pub(super) tcb_info_window: Window,
@@ -148,7 +153,12 @@ impl VerifiedTdx {
         &self.parts.qe_report
     }
 
-    /// What follows the quote in its buffer: nothing or zeros, anything else was refused.
+    /// QE authentication data, which the QE report binds together with the attestation key.
+    pub fn qe_auth_data(&self) -> &[u8] {
+        &self.parts.qe_auth_data
+    }
+
+    /// What follows the quote in its buffer. Nothing signs it, so what may stand there is a policy's matter.
     pub fn trailing(&self) -> TrailingBytes {
         self.parts.trailing
     }
@@ -156,6 +166,16 @@ impl VerifiedTdx {
     /// Which authority issued the PCK certificate.
     pub fn pck_ca(&self) -> PckCa {
         self.parts.pck_ca
+    }
+
+    /// The PCK certificate's serial number, big-endian.
+    pub fn pck_serial(&self) -> &[u8] {
+        &self.parts.pck_serial
+    }
+
+    /// When the PCK certificate may be used.
+    pub fn pck_validity(&self) -> Validity {
+        self.parts.pck_validity
     }
 
     /// The platform that the PCK certificate is about.

@@ -19,7 +19,7 @@ use super::verified::{Parts, TcbAppraisal, VerifiedTdx};
 use crate::crypto::Crypto;
 use crate::encoding::{Hex, from_mixed_hex};
 use crate::error::InRole as _;
-use crate::x509::CRL_BYTES_MAX;
+use crate::x509::{self, CRL_BYTES_MAX};
 use crate::{CertificateRole, Error, RootKind, TdxCollateral, TrustRoots, UnixSeconds};
 
 /// Intel's QE vendor id.
@@ -68,8 +68,11 @@ pub fn verify(
         header: quote.header().clone(),
         report: quote.report().clone(),
         qe_report: quote.qe_report().clone(),
+        qe_auth_data: quote.qe_auth_data().to_vec(),
         trailing: quote.trailing(),
         pck_ca: chain.ca_kind,
+        pck_serial: chain.pck.serial().to_vec(),
+        pck_validity: chain.pck.validity(),
         platform,
         tcb,
         tcb_info_window: tcb_info.window,
@@ -87,10 +90,6 @@ fn check_header(quote: &Quote<'_>) -> Result<(), TdxError> {
     let vendor = quote.header().qe_vendor_id;
     if vendor != QE_VENDOR_INTEL {
         return Err(TdxError::QeVendor { reported: Hex(vendor), expected: Hex(QE_VENDOR_INTEL) });
-    }
-    let trailing = quote.trailing();
-    if !trailing.all_zero {
-        return Err(TdxError::TrailingBytes { count: trailing.count });
     }
     Ok(())
 }
@@ -141,11 +140,11 @@ fn verify_collateral(
     window: &mut CommonWindow,
 ) -> Result<(TcbInfo, QeIdentity), Error> {
     let (root_role, ca_role) = (CertificateRole::IntelRoot, CertificateRole::PckCa);
-    let root_crl = hex_bytes(&collateral.root_ca_crl, "root CA CRL", CRL_BYTES_MAX, true)?;
+    let root_crl = crl_bytes(&collateral.root_ca_crl, "root CA CRL", root_role)?;
     let root_crl = verify_crl(&root_crl, &chain.root, root_role, context, window)?;
     root_crl.check_not_revoked(&chain.root).in_role(root_role)?;
     root_crl.check_not_revoked(&chain.ca).in_role(ca_role)?;
-    let pck_crl = hex_bytes(&collateral.pck_crl, "PCK CRL", CRL_BYTES_MAX, true)?;
+    let pck_crl = crl_bytes(&collateral.pck_crl, "PCK CRL", ca_role)?;
     let pck_crl = verify_crl(&pck_crl, &chain.ca, ca_role, context, window)?;
     pck_crl.check_not_revoked(&chain.pck).in_role(CertificateRole::Pck)?;
 
@@ -195,7 +194,7 @@ fn check_document(
         Document::TcbInfo => "TCB info signature",
         Document::QeIdentity => "QE identity signature",
     };
-    let signature = hex_bytes(signature, part, 64, false)?;
+    let signature = hex_bytes(signature, part, 64)?;
     if !crypto.verify_p256_sha256(key, text.as_bytes(), &signature) {
         return Err(document.fault(DocumentFault::Signature));
     }
@@ -244,10 +243,22 @@ fn present<'a>(text: &'a str, part: &'static str) -> Result<&'a str, TdxError> {
     if text.is_empty() { Err(TdxError::CollateralIncomplete { part, is_crl: false }) } else { Ok(text) }
 }
 
-/// Decodes a part of the collateral that is hexadecimal of at most `len_max` bytes.
-fn hex_bytes(text: &str, part: &'static str, len_max: usize, is_crl: bool) -> Result<Vec<u8>, TdxError> {
+/// Decodes a revocation list.
+fn crl_bytes(text: &str, part: &'static str, issuer: CertificateRole) -> Result<Vec<u8>, Error> {
     if text.is_empty() {
-        return Err(TdxError::CollateralIncomplete { part, is_crl });
+        return Err(TdxError::CollateralIncomplete { part, is_crl: true }.into());
+    }
+    let (len, max) = (text.len().div_ceil(2), CRL_BYTES_MAX);
+    if len > max {
+        return Err(x509::Error::CrlTooLong { len, max }).in_crl_of(issuer);
+    }
+    from_mixed_hex(text).ok_or(TdxError::CollateralEncoding { part }.into())
+}
+
+/// Decodes a part of the collateral that is hexadecimal of at most `len_max` bytes.
+fn hex_bytes(text: &str, part: &'static str, len_max: usize) -> Result<Vec<u8>, TdxError> {
+    if text.is_empty() {
+        return Err(TdxError::CollateralIncomplete { part, is_crl: false });
     }
     if text.len() > len_max.saturating_mul(2) {
         return Err(TdxError::CollateralEncoding { part });

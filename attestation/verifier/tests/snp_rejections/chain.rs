@@ -13,6 +13,7 @@ fn named(spec: &mut CertificateSpec, common_name: &str) {
 
 pub(crate) const CHAIN: &[Row] = &[
     row(
+        18,
         "no ASK at hand",
         milan,
         |d| {
@@ -22,12 +23,14 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_vek_issuer_unknown",
     ),
     row(
+        18,
         "no ASK at hand but AMD's of the same name",
         milan,
         |d| d.offers_intermediate = false,
         "snp_certificate_signature_invalid",
     ),
     row(
+        16,
         "a VCEK under the ASVK",
         milan,
         |d| {
@@ -39,6 +42,7 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_vek_issuer_kind",
     ),
     row(
+        16,
         "a VLEK under the ASK",
         milan_vlek,
         |d| {
@@ -50,42 +54,49 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_vek_issuer_kind",
     ),
     row(
+        16,
         "a VCEK signed by the ASVK's key in the ASK's name",
         milan,
         |d| d.vek.as_mut().unwrap().by = Issuer::Asvk,
         "snp_certificate_signature_invalid",
     ),
     row(
+        18,
         "a VCEK signed by the ARK's key in the ASK's name",
         milan,
         |d| d.vek.as_mut().unwrap().by = Issuer::Ark,
         "snp_certificate_signature_invalid",
     ),
     row(
+        18,
         "a VEK that names another issuer",
         milan,
         |d| d.vek_mut().issuer = certificate::name("SEV-Genoa"),
         "snp_certificate_issuer_mismatch",
     ),
     row(
+        18,
         "an ASK signed by its own key",
         milan,
         |d| d.intermediate.by = Issuer::Ask,
         "snp_certificate_signature_invalid",
     ),
     row(
+        18,
         "an ASK that names another root",
         milan,
         |d| d.intermediate.spec.issuer = certificate::name("ARK-Genoa"),
         "snp_root_not_trusted",
     ),
     row(
+        17,
         "an ASK of another name",
         milan,
         |d| named(&mut d.intermediate.spec, "SEV-Naples"),
         "snp_chain_name_unknown",
     ),
     row(
+        17,
         "another product's ASK under this ARK",
         milan,
         |d| {
@@ -95,6 +106,7 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_chain_product_mismatch",
     ),
     row(
+        18,
         "a self-made ARK with AMD's names, offered as the root",
         milan,
         |d| {
@@ -104,6 +116,7 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_root_not_trusted",
     ),
     row(
+        18,
         "a self-made ARK with AMD's names, not offered",
         milan,
         |d| {
@@ -114,6 +127,7 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_certificate_signature_invalid",
     ),
     row(
+        18,
         "the ASK is no authority",
         milan,
         |d| {
@@ -123,18 +137,21 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_certificate_issuer_not_ca",
     ),
     row(
+        18,
         "the ASK has no basicConstraints",
         milan,
         |d| assert_eq!(d.intermediate.spec.remove_extension(standard::BASIC_CONSTRAINTS), 1),
         "snp_certificate_issuer_not_ca",
     ),
     row(
+        18,
         "the ASK may not sign certificates",
         milan,
         |d| *d.intermediate.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x02),
         "snp_certificate_issuer_key_usage",
     ),
     row(
+        18,
         "the ARK allows no authority below it",
         milan,
         |d| {
@@ -144,12 +161,14 @@ pub(crate) const CHAIN: &[Row] = &[
         "snp_certificate_path_too_long",
     ),
     row(
+        18,
         "the ARK may not sign certificates",
         milan,
         |d| *d.root.spec.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(1, 0x02),
         "snp_certificate_issuer_key_usage",
     ),
     row(
+        18,
         "an unknown critical extension in the ASK",
         milan,
         |d| d.intermediate.spec.extensions.push(Extension::critical(oid::HWID, vec![5, 0])),
@@ -178,43 +197,72 @@ fn from(first: UnixSeconds) -> Validity {
 }
 
 pub(crate) const VALIDITY: &[Row] = &[
-    row("VEK one second too early", milan, |d| d.vek_mut().validity = from(UnixSeconds(AT.0 + 1)), TOO_EARLY),
-    row("VEK one second too late", milan, |d| d.vek_mut().validity = until(UnixSeconds(AT.0 - 1)), TOO_LATE),
     row(
+        19,
+        "VEK one second too early",
+        milan,
+        |d| d.vek_mut().validity = from(UnixSeconds(AT.0 + 1)),
+        TOO_EARLY,
+    ),
+    row(
+        19,
+        "VEK one second too late",
+        milan,
+        |d| d.vek_mut().validity = until(UnixSeconds(AT.0 - 1)),
+        TOO_LATE,
+    ),
+    row(
+        19,
         "VLEK one second too late",
         milan_vlek,
         |d| d.vek_mut().validity = until(UnixSeconds(AT.0 - 1)),
         TOO_LATE,
     ),
     row(
+        19,
         "ASK one second too early",
         milan,
         |d| d.intermediate.spec.validity = from(UnixSeconds(AT.0 + 1)),
         TOO_EARLY,
     ),
     row(
+        19,
         "ASK one second too late",
         milan,
         |d| d.intermediate.spec.validity = until(UnixSeconds(AT.0 - 1)),
         TOO_LATE,
     ),
     row(
+        19,
         "ASVK one second too late",
         milan_vlek,
         |d| d.intermediate.spec.validity = until(UnixSeconds(AT.0 - 1)),
         TOO_LATE,
     ),
-    row("ARK one second too early", milan, |d| d.root.spec.validity = from(UnixSeconds(AT.0 + 1)), TOO_EARLY),
-    row("ARK one second too late", milan, |d| d.root.spec.validity = until(UnixSeconds(AT.0 - 1)), TOO_LATE),
-    row("judged before the VEK was issued", milan, |d| d.at = UnixSeconds(ENDORSED.0 - 1), TOO_EARLY),
     row(
+        19,
+        "ARK one second too early",
+        milan,
+        |d| d.root.spec.validity = from(UnixSeconds(AT.0 + 1)),
+        TOO_EARLY,
+    ),
+    row(
+        19,
+        "ARK one second too late",
+        milan,
+        |d| d.root.spec.validity = until(UnixSeconds(AT.0 - 1)),
+        TOO_LATE,
+    ),
+    row(19, "judged before the VEK was issued", milan, |d| d.at = UnixSeconds(ENDORSED.0 - 1), TOO_EARLY),
+    row(
+        19,
         "judged when the VEK has expired",
         milan,
         |d| d.at = UnixSeconds(ENDORSED.0 + 8 * 365 * DAY),
         TOO_LATE,
     ),
-    row("judged in 1970", milan, |d| d.at = UnixSeconds(0), TOO_EARLY),
-    row("judged at the end of time", milan, |d| d.at = UnixSeconds(u64::MAX), TOO_LATE),
+    row(19, "judged in 1970", milan, |d| d.at = UnixSeconds(0), TOO_EARLY),
+    row(19, "judged at the end of time", milan, |d| d.at = UnixSeconds(u64::MAX), TOO_LATE),
 ];
 
 #[test]

@@ -146,12 +146,30 @@ impl Draft {
         }
     }
 
+    /// Makes the VEK's certificate one for this TCB, whatever the report says.
+    pub(crate) fn certify_tcb(&mut self, tcb: Tcb) {
+        let validity = Validity::years(ENDORSED, 1).unwrap();
+        let chip_id = self.fields.chip_id;
+        let vek = self.vek.as_mut().unwrap();
+        vek.spec = match vek.by {
+            Issuer::Asvk => self.authority.vlek_spec(CSP_ID, tcb, validity),
+            _ => self.authority.vcek_spec(&chip_id, tcb, validity),
+        };
+    }
+
     pub(crate) fn vek_mut(&mut self) -> &mut CertificateSpec {
         &mut self.vek.as_mut().unwrap().spec
     }
 
     pub(crate) fn crl_mut(&mut self) -> &mut CrlSpec {
         &mut self.crl.as_mut().unwrap().spec
+    }
+
+    /// What another verifier is given: report, VEK, ASK or ASVK, and ARK; `None` without a VEK.
+    pub(crate) fn signed(&self) -> Option<[Vec<u8>; 4]> {
+        let vek = self.vek.as_ref()?.der(self.authority);
+        let root = self.believes.clone().unwrap_or_else(|| self.root.der(self.authority));
+        Some([self.report(), vek, self.intermediate.der(self.authority), root])
     }
 
     /// Signs everything and lets the verifier judge.

@@ -11,7 +11,11 @@ mod draft;
 mod policy;
 mod report;
 mod revocation;
+mod second_opinion;
 mod signatures;
+#[path = "../common/table.rs"]
+mod table;
+mod tcb;
 mod vek;
 
 use std::collections::BTreeSet;
@@ -21,6 +25,8 @@ use vouchsafe_simulator::amd::Product;
 
 /// One clause: from an accepted draft, a change, and the code with which it is then refused.
 pub(crate) struct Row {
+    /// The clause's number in the project's list of rejections; 0 for what the list does not name.
+    number: u8,
     /// The clause, in words.
     clause: &'static str,
     /// The accepted control.
@@ -32,12 +38,13 @@ pub(crate) struct Row {
 }
 
 pub(crate) const fn row(
+    number: u8,
     clause: &'static str,
     control: fn() -> Draft,
     change: fn(&mut Draft),
     code: &'static str,
 ) -> Row {
-    Row { clause, control, change, code }
+    Row { number, clause, control, change, code }
 }
 
 pub(crate) fn milan() -> Draft {
@@ -56,6 +63,10 @@ pub(crate) fn milan_vlek() -> Draft {
     Draft::vlek(Product::Milan)
 }
 
+pub(crate) fn turin_vlek() -> Draft {
+    Draft::vlek(Product::Turin)
+}
+
 #[test]
 fn controls_are_accepted() {
     for product in Product::ALL {
@@ -72,6 +83,7 @@ fn malformed_reports_are_refused() {
 #[test]
 fn reports_that_contradict_their_certificate_are_refused() {
     judge_table(report::AGAINST_THE_VEK);
+    judge_table(tcb::TCB);
 }
 
 #[test]
@@ -116,17 +128,9 @@ fn every_undefined_guest_policy_bit_is_refused() {
 /// row here.
 #[test]
 fn every_code_has_a_row() {
-    const TABLES: [&[Row]; 7] = [
-        report::SHAPE,
-        report::AGAINST_THE_VEK,
-        vek::VEK,
-        chain::CHAIN,
-        signatures::SIGNATURES,
-        chain::VALIDITY,
-        revocation::REVOCATION,
-    ];
-    let with_rows: BTreeSet<&str> = TABLES.into_iter().flatten().map(|row| row.code).collect();
+    let with_rows: BTreeSet<&str> = all_rows().map(|row| row.code).collect();
     let page = include_str!("../../README.md");
+    let page = &page[..page.find("## What a policy decides").unwrap()];
     let named = page.split('`').skip(1).step_by(2);
     let named: BTreeSet<String> = named
         .filter_map(|word| match word {
@@ -143,11 +147,43 @@ fn every_code_has_a_row() {
     assert!(missing.is_empty(), "no row for {missing:?}");
 }
 
+/// `rows.txt` is the whole table for readers: the number, what is changed, and what comes of it.
+#[test]
+fn the_table_for_readers_is_this_one() {
+    let mut rows: Vec<&Row> = all_rows().collect();
+    rows.sort_by_key(|row| if row.number == 0 { u8::MAX } else { row.number });
+    let lines = rows.iter().map(|row| (row.number, row.clause.to_owned(), row.code.to_owned()));
+    table::compare("snp_rejections", &lines.collect::<Vec<_>>());
+    // What is left of the 27 is a policy's, and has its rows in vouchsafe-bundle.
+    let numbers: BTreeSet<u8> = rows.iter().map(|row| row.number).collect();
+    let left: Vec<u8> = (1..=27).filter(|number| !numbers.contains(number)).collect();
+    assert_eq!(left, [6, 7, 12, 23, 25, 26]);
+}
+
+#[test]
+fn sev_is_asked_about_every_row() {
+    second_opinion::compare(&all_rows().collect::<Vec<_>>());
+}
+
+fn all_rows() -> impl Iterator<Item = &'static Row> {
+    const TABLES: [&[Row]; 8] = [
+        report::SHAPE,
+        report::AGAINST_THE_VEK,
+        tcb::TCB,
+        vek::VEK,
+        chain::CHAIN,
+        signatures::SIGNATURES,
+        chain::VALIDITY,
+        revocation::REVOCATION,
+    ];
+    TABLES.into_iter().flatten()
+}
+
 /// Judges every row and its control; reports all failures at once.
 fn judge_table(rows: &[Row]) {
     let mut failures = Vec::new();
     let mut codes = BTreeSet::new();
-    for Row { clause, control, change, code } in rows {
+    for Row { clause, control, change, code, .. } in rows {
         let mut draft = control();
         if let Err(error) = draft.judge() {
             failures.push(format!("{clause}: the control is refused: {error} ({})", error.code()));

@@ -30,30 +30,35 @@ fn distribution_point(fields: &[&[u8]]) -> Extension {
 
 pub(crate) const REVOCATION: &[Row] = &[
     row(
+        21,
         "the retired Genoa ASK",
         genoa_with_the_retired_ask_listed,
         |d| d.intermediate.spec.serial = vec![0x02, 0x00, 0x01],
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ASK is listed",
         milan,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x01])),
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ASVK is listed",
         milan_vlek,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x01, 0x01])),
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ARK is listed",
         milan,
         |d| d.crl_mut().revoked.push(revoked(&[0x01, 0x00, 0x00])),
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ASK is listed last of many",
         milan,
         |d| {
@@ -64,6 +69,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ASK is listed from a future date",
         milan,
         |d| {
@@ -72,6 +78,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_certificate_revoked",
     ),
     row(
+        21,
         "the ASK is listed with a reason",
         milan,
         |d| {
@@ -81,47 +88,66 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_certificate_revoked",
     ),
     row(
+        20,
         "stale by a second",
         milan,
         |d| d.crl_mut().next_update = Some(UnixSeconds(AT.0 - 1)),
         "snp_crl_stale",
     ),
-    row("from a second ahead", milan, |d| d.crl_mut().this_update = UnixSeconds(AT.0 + 1), "snp_crl_future"),
-    row("without nextUpdate", milan, |d| d.crl_mut().next_update = None, "snp_crl_without_next_update"),
-    row("of another product's ARK", milan, |d| d.crl = genoa().crl, "snp_crl_issuer_mismatch"),
     row(
+        20,
+        "from a second ahead",
+        milan,
+        |d| d.crl_mut().this_update = UnixSeconds(AT.0 + 1),
+        "snp_crl_future",
+    ),
+    row(20, "without nextUpdate", milan, |d| d.crl_mut().next_update = None, "snp_crl_without_next_update"),
+    row(20, "of another product's ARK", milan, |d| d.crl = genoa().crl, "snp_crl_issuer_mismatch"),
+    row(
+        20,
         "issued in the ASK's name",
         milan,
         |d| d.crl_mut().issuer = certificate::name("SEV-Milan"),
         "snp_crl_issuer_mismatch",
     ),
     row(
+        20,
         "signed by the ASK's key",
         milan,
         |d| d.crl.as_mut().unwrap().by = Issuer::Ask,
         "snp_crl_signature_invalid",
     ),
     row(
+        20,
         "a bit of its signature changed",
         milan,
         |d| d.crl_afterwards = Some(|crl| *crl.last_mut().unwrap() ^= 1),
         "snp_crl_signature_invalid",
     ),
-    row("empty", milan, |d| d.crl_afterwards = Some(Vec::clear), "snp_crl_malformed"),
+    row(20, "empty", milan, |d| d.crl_afterwards = Some(Vec::clear), "snp_crl_malformed"),
     row(
+        20,
         "a byte short",
         milan,
         |d| d.crl_afterwards = Some(|crl| crl.truncate(crl.len() - 1)),
         "snp_crl_malformed",
     ),
-    row("with a byte after it", milan, |d| d.crl_afterwards = Some(|crl| crl.push(0)), "snp_crl_malformed"),
     row(
+        20,
+        "with a byte after it",
+        milan,
+        |d| d.crl_afterwards = Some(|crl| crl.push(0)),
+        "snp_crl_malformed",
+    ),
+    row(
+        20,
         "longer than a megabyte",
         milan,
         |d| d.crl_afterwards = Some(|crl| crl.resize(1024 * 1024 + 1, 0)),
         "snp_crl_too_long",
     ),
     row(
+        20,
         "an ARK that may not sign revocation lists",
         milan,
         |d| {
@@ -130,12 +156,14 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_issuer_key_usage",
     ),
     row(
+        20,
         "a salt of 32 bytes",
         milan,
         |d| d.crl_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
         "snp_crl_pss_salt_length",
     ),
     row(
+        20,
         "onlySomeReasons, empty",
         milan,
         |d| {
@@ -144,6 +172,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "onlySomeReasons, no bits",
         milan,
         |d| {
@@ -152,6 +181,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "onlySomeReasons",
         milan,
         |d| {
@@ -160,6 +190,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "onlyContainsUserCerts",
         milan,
         |d| {
@@ -168,6 +199,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "onlyContainsCACerts",
         milan,
         |d| {
@@ -176,6 +208,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "indirectCRL",
         milan,
         |d| {
@@ -184,6 +217,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "onlyContainsAttributeCerts",
         milan,
         |d| {
@@ -192,6 +226,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_scope",
     ),
     row(
+        20,
         "an unknown field in its scope",
         milan,
         |d| {
@@ -200,6 +235,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_malformed",
     ),
     row(
+        20,
         "a delta list",
         milan,
         |d| {
@@ -209,6 +245,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_extension_critical_unknown",
     ),
     row(
+        20,
         "an entry of another issuer",
         milan,
         |d| {
@@ -218,6 +255,7 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_extension_critical_unknown",
     ),
     row(
+        20,
         "33 extensions",
         milan,
         |d| {
@@ -230,18 +268,21 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_extensions_too_many",
     ),
     row(
+        20,
         "other parameters outside than inside",
         milan,
         |d| d.crl_mut().outer_algorithm = Some(pss(PssParameters::AMD_EXPLICIT_TRAILER)),
         "snp_crl_signature_algorithms_differ",
     ),
     row(
+        20,
         "an unknown algorithm declared",
         milan,
         |d| d.crl_mut().algorithm = raw(&[&der::oid(standard::CRL_NUMBER)]),
         "snp_crl_signature_algorithm",
     ),
     row(
+        20,
         "SHA-256, as declared",
         milan,
         |d| {
@@ -251,12 +292,14 @@ pub(crate) const REVOCATION: &[Row] = &[
         "snp_crl_pss_algorithm",
     ),
     row(
+        20,
         "RSASSA-PSS without parameters",
         milan,
         |d| d.crl_mut().algorithm = raw(&[&der::oid(RSASSA_PSS)]),
         "snp_crl_pss_malformed",
     ),
     row(
+        20,
         "an extension twice",
         milan,
         |d| d.crl_mut().extensions.push(standard::crl_number(8)),

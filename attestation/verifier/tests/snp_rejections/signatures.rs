@@ -13,30 +13,35 @@ pub(crate) const fn pss(parameters: PssParameters) -> SignatureAlgorithm {
 
 pub(crate) const SIGNATURES: &[Row] = &[
     row(
+        22,
         "salt of 32 bytes, as declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
         "snp_certificate_pss_salt_length",
     ),
     row(
+        22,
         "salt of 64 bytes, as declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { salt_bytes: 64, ..PssParameters::AMD }),
         "snp_certificate_pss_salt_length",
     ),
     row(
+        22,
         "salt of 32 bytes, 48 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { salt_bytes: 32, ..PssParameters::AMD }),
         "snp_certificate_signature_invalid",
     ),
     row(
+        22,
         "salt of 64 bytes, 48 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { salt_bytes: 64, ..PssParameters::AMD }),
         "snp_certificate_signature_invalid",
     ),
     row(
+        22,
         "SHA-256, as declared",
         milan,
         |d| {
@@ -46,6 +51,7 @@ pub(crate) const SIGNATURES: &[Row] = &[
         "snp_certificate_pss_algorithm",
     ),
     row(
+        22,
         "SHA-512, as declared",
         milan,
         |d| {
@@ -55,18 +61,21 @@ pub(crate) const SIGNATURES: &[Row] = &[
         "snp_certificate_pss_algorithm",
     ),
     row(
+        22,
         "MGF1 with SHA-256 declared",
         milan,
         |d| d.vek_mut().algorithm = pss(PssParameters { mgf1_hash: Hash::Sha256, ..PssParameters::AMD }),
         "snp_certificate_pss_algorithm",
     ),
     row(
+        22,
         "SHA-256, SHA-384 declared",
         milan,
         |d| d.vek.as_mut().unwrap().how = Some(PssParameters { hash: Hash::Sha256, ..PssParameters::AMD }),
         "snp_certificate_signature_invalid",
     ),
     row(
+        22,
         "an ASK with a salt of 32 bytes",
         milan,
         |d| {
@@ -76,30 +85,35 @@ pub(crate) const SIGNATURES: &[Row] = &[
         "snp_certificate_pss_salt_length",
     ),
     row(
+        22,
         "ECDSA declared",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::EcdsaSha256,
         "snp_certificate_signature_invalid",
     ),
     row(
+        22,
         "an unknown algorithm declared",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::Raw(der::sequence(&[&der::oid(oid::HWID)])),
         "snp_certificate_signature_algorithm",
     ),
     row(
+        22,
         "other parameters outside than inside",
         milan,
         |d| d.vek_mut().outer_algorithm = Some(pss(PssParameters::AMD_EXPLICIT_TRAILER)),
         "snp_certificate_signature_algorithms_differ",
     ),
     row(
+        22,
         "RSASSA-PSS without parameters",
         milan,
         |d| d.vek_mut().algorithm = SignatureAlgorithm::Raw(der::sequence(&[&der::oid(RSASSA_PSS)])),
         "snp_certificate_pss_malformed",
     ),
     row(
+        22,
         "RSASSA-PSS with empty parameters",
         milan,
         |d| {
@@ -109,12 +123,14 @@ pub(crate) const SIGNATURES: &[Row] = &[
         "snp_certificate_pss_malformed",
     ),
     row(
+        22,
         "trailerField 2",
         milan,
         |d| d.vek_mut().algorithm = trailer(&der::integer_u64(2)),
         "snp_certificate_pss_malformed",
     ),
     row(
+        22,
         "trailerField with a byte after it",
         milan,
         |d| d.vek_mut().algorithm = trailer(&[2, 1, 1, 0]),

@@ -1,31 +1,30 @@
-//! Certificates: roots, both chains, what the PCK certificate says of its platform (34).
+//! Certificates: roots, the PCK chain, what the PCK certificate says of its platform (34).
 
 use vouchsafe_simulator::intel::{IntelIssuer, PckCa, certificate, encode_sgx_entries, oid};
 use vouchsafe_simulator::x509::{CertificateSpec, Extension, Validity, standard};
 use vouchsafe_simulator::{der, pem};
 use vouchsafe_verifier::{TrustRoots, UnixSeconds};
 
-use crate::world::{AT, Change, ENDORSED, Expected, Row, World, in_collateral, in_machine, in_quote, row};
+use crate::world::{AT, Change, ENDORSED, Expected, Row, World, in_machine, in_quote, row};
 
 const DAY: u64 = 86_400;
 /// Over before evidence is judged.
-const PAST: Validity = Validity { not_before: UnixSeconds(AT.0 - 9 * DAY), not_after: UnixSeconds(AT.0 - 1) };
+pub(crate) const PAST: Validity =
+    Validity { not_before: UnixSeconds(AT.0 - 9 * DAY), not_after: UnixSeconds(AT.0 - 1) };
 /// Starts after evidence is judged.
-const FUTURE: Validity =
+pub(crate) const FUTURE: Validity =
     Validity { not_before: UnixSeconds(AT.0 + 1), not_after: UnixSeconds(AT.0 + 9 * DAY) };
-const PLATFORM_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Platform);
 const PROCESSOR_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Processor);
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = roots();
     rows.extend(pck_chain());
-    rows.extend(tcb_signing_chain());
     rows.extend(sgx_extension());
     rows
 }
 
 /// A row with another PCK chain: of these certificates, in DER.
-fn chain(what: &str, ders: impl Fn(&World) -> Vec<Vec<u8>> + 'static, code: &'static str) -> Row {
+pub(crate) fn chain(what: &str, ders: impl Fn(&World) -> Vec<Vec<u8>> + 'static, code: &'static str) -> Row {
     in_machine(34, what, move |w, m| *m.pck_chain_mut() = to_pem(&ders(w)), code)
 }
 
@@ -34,7 +33,7 @@ fn to_pem(ders: &[Vec<u8>]) -> String {
 }
 
 /// A row whose PCK certificate says something else.
-fn in_pck(what: &str, change: fn(&mut CertificateSpec), code: &'static str) -> Row {
+pub(crate) fn in_pck(what: &str, change: fn(&mut CertificateSpec), code: &'static str) -> Row {
     chain(what, move |w| w.pck_chain(change, |_| {}), code)
 }
 
@@ -115,6 +114,36 @@ fn pck_chain() -> Vec<Row> {
     let rename =
         |name: &'static str| move |spec: &mut CertificateSpec| spec.subject = certificate::name(name);
     vec![
+        row(
+            34,
+            "control: a platform of the Processor CA",
+            Change::Platform(Box::new(|spec| {
+                spec.ca = PckCa::Processor;
+                spec.facts.platform = None;
+            })),
+            Expected::Status("UpToDate"),
+        ),
+        row(
+            34,
+            "control: the chain without its root",
+            Change::Machine(Box::new(|w, m| *m.pck_chain_mut() = to_pem(&w.pck_chain(|_| {}, |_| {})[..2]))),
+            Expected::Status("UpToDate"),
+        ),
+        row(
+            34,
+            "a root that allows no authority below it",
+            Change::Rooted(
+                Box::new(|w, _, q| {
+                    q.inner_certification = to_pem(&w.pck_chain(|_| {}, |_| {})[..2]).into_bytes();
+                }),
+                |w| {
+                    w.changed_ca(IntelIssuer::Root, |c| {
+                        replace(c, standard::basic_constraints(true, Some(0)))
+                    })
+                },
+            ),
+            Expected::Code("tdx_certificate_path_too_long"),
+        ),
         in_pck("expired PCK", |c| c.validity = PAST, "tdx_certificate_expired"),
         in_pck("PCK not yet valid", |c| c.validity = FUTURE, "tdx_certificate_not_yet_valid"),
         in_pck(
@@ -197,65 +226,9 @@ fn pck_chain() -> Vec<Row> {
 }
 
 /// Puts an extension in place of the one with its OID.
-fn replace(spec: &mut CertificateSpec, extension: Extension) {
+pub(crate) fn replace(spec: &mut CertificateSpec, extension: Extension) {
     let oid = extension.oid;
     *spec.extension_mut(oid).unwrap() = extension;
-}
-
-fn tcb_signing_chain() -> Vec<Row> {
-    // Both documents' chains are the same text, so one change would go to both; each is changed alone.
-    let in_signer = |what: &str, change: fn(&mut CertificateSpec), code| {
-        in_collateral(
-            34,
-            format!("TCB signer: {what}"),
-            move |w, c| {
-                let signer = w.changed_ca(IntelIssuer::TcbSigning, change);
-                c.tcb_info_issuer_chain = pem::certificates(&[&signer, w.authority.root_der()]);
-            },
-            code,
-        )
-    };
-    vec![
-        in_signer("expired", |c| c.validity = PAST, "tdx_certificate_expired"),
-        in_signer("not yet valid", |c| c.validity = FUTURE, "tdx_certificate_not_yet_valid"),
-        in_signer(
-            "of another name",
-            |c| c.subject = certificate::name("Intel SGX PCK Certificate"),
-            "tdx_tcb_signing_name",
-        ),
-        in_signer(
-            "a CA",
-            |c| replace(c, standard::basic_constraints(true, None)),
-            "tdx_certificate_leaf_is_ca",
-        ),
-        in_collateral(
-            34,
-            "TCB signer: a stranger's, with a root of Intel's name",
-            |w, c| c.tcb_info_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
-            "tdx_root_not_trusted",
-        ),
-        in_collateral(
-            34,
-            "TCB signer: a stranger's, without its root",
-            |w, c| {
-                c.tcb_info_issuer_chain =
-                    pem::certificates(&[w.stranger.certificate_der(IntelIssuer::TcbSigning)]);
-            },
-            "tdx_certificate_signature_invalid",
-        ),
-        in_collateral(
-            34,
-            "QE identity's signer: a stranger's",
-            |w, c| c.qe_identity_issuer_chain = w.stranger.issuer_chain(IntelIssuer::TcbSigning),
-            "tdx_root_not_trusted",
-        ),
-        in_collateral(
-            34,
-            "TCB signer: a PCK CA",
-            |w, c| c.tcb_info_issuer_chain = w.authority.issuer_chain(PLATFORM_CA),
-            "tdx_tcb_signing_name",
-        ),
-    ]
 }
 
 fn sgx_extension() -> Vec<Row> {
@@ -326,12 +299,12 @@ fn sgx_extension() -> Vec<Row> {
         "tdx_pck_extension_malformed",
     ));
     rows.push(in_entries(
-        "components that disagree with CPUSVN",
+        "a component above 8 bits",
         true,
         |e| {
             e.iter_mut()
                 .filter(|(o, _)| *o == oid::component(7))
-                .for_each(|(_, value)| *value = der::integer_u64(9));
+                .for_each(|(_, value)| *value = der::integer_u64(256));
         },
         "tdx_pck_extension_malformed",
     ));

@@ -146,6 +146,48 @@ fn windows_and_ids() -> Vec<Row> {
             |_, m| m.collateral_mut().tcb_info.tcb_type = 1,
             "tdx_tcb_info_field",
         ),
+        in_machine(
+            39,
+            "QE identity with a signer of another length",
+            |_, m| m.collateral_mut().qe_identity.mrsigner.truncate(62),
+            "tdx_qe_identity_field",
+        ),
+        in_machine(
+            39,
+            "TCB info with a module of a status that modules cannot have",
+            |_, m| {
+                m.collateral_mut().tcb_info.tdx_module_identities[0].tcb_levels[0].tcb_status =
+                    "SWHardeningNeeded".into();
+            },
+            "tdx_tcb_info_status",
+        ),
+        in_machine(
+            39,
+            "QE identity with a status that enclaves cannot have",
+            |_, m| m.collateral_mut().qe_identity.tcb_levels[0].tcb_status = "SWHardeningNeeded".into(),
+            "tdx_qe_identity_status",
+        ),
+        in_machine(
+            39,
+            "TCB info with 513 module identities",
+            |_, m| {
+                let identities = &mut m.collateral_mut().tcb_info.tdx_module_identities;
+                let mut other = identities[0].clone();
+                other.tcb_levels.clear();
+                identities.resize(513, other);
+            },
+            "tdx_tcb_info_too_many",
+        ),
+        in_machine(
+            39,
+            "QE identity with 513 levels",
+            |_, m| {
+                let levels = &mut m.collateral_mut().qe_identity.tcb_levels;
+                let level = levels[0].clone();
+                levels.resize(513, level);
+            },
+            "tdx_qe_identity_too_many",
+        ),
         in_collateral(39, "no TCB info", |_, c| c.tcb_info.clear(), "tdx_collateral_incomplete"),
         in_collateral(39, "no QE identity", |_, c| c.qe_identity.clear(), "tdx_collateral_incomplete"),
     ]

@@ -7,12 +7,17 @@
 
 #[path = "../tdx_support/dcap.rs"]
 mod dcap;
+#[path = "../common/table.rs"]
+mod table;
 
 mod certificates;
 mod documents;
+mod enclave;
+mod encoding;
 mod quote;
 mod revocation;
 mod second_opinion;
+mod signers;
 mod tcb;
 mod td;
 mod world;
@@ -34,6 +39,25 @@ fn judge(rows: &[Row]) {
     assert!(failures.is_empty(), "{} of {} rows:\n{}", failures.len(), rows.len(), failures.join("\n"));
 }
 
+type Table = (&'static str, fn() -> Vec<Row>);
+
+/// All tables, each by the name of its file.
+const TABLES: [Table; 9] = [
+    ("quote", quote::rows),
+    ("certificates", certificates::rows),
+    ("encoding", encoding::rows),
+    ("signers", signers::rows),
+    ("revocation", revocation::rows),
+    ("documents", documents::rows),
+    ("tcb", tcb::rows),
+    ("enclave", enclave::rows),
+    ("td", td::rows),
+];
+
+fn all_rows() -> Vec<Row> {
+    TABLES.iter().flat_map(|(_, rows)| rows()).collect()
+}
+
 #[test]
 fn quotes() {
     judge(&quote::rows());
@@ -42,6 +66,8 @@ fn quotes() {
 #[test]
 fn certificates() {
     judge(&certificates::rows());
+    judge(&encoding::rows());
+    judge(&signers::rows());
 }
 
 #[test]
@@ -57,6 +83,7 @@ fn signed_documents() {
 #[test]
 fn tcb_and_quoting_enclave() {
     judge(&tcb::rows());
+    judge(&enclave::rows());
 }
 
 #[test]
@@ -66,18 +93,51 @@ fn trust_domain_and_event_log() {
 
 #[test]
 fn dcap_qvl_is_asked_about_every_row() {
-    let tables =
-        [quote::rows(), certificates::rows(), revocation::rows(), documents::rows(), tcb::rows(), td::rows()];
-    second_opinion::compare(&tables.into_iter().flatten().collect::<Vec<_>>());
+    second_opinion::compare(&all_rows());
+}
+
+/// The page in README.md names every code; each that speaks of TDX, of its certificates or of its revocation
+/// lists has a row here.
+#[test]
+fn every_code_has_a_row() {
+    let rows = all_rows();
+    let with_rows: BTreeSet<&str> = rows.iter().filter_map(|row| row.expected.code()).collect();
+    let page = include_str!("../../README.md");
+    let start = page.find("## What is checked: certificates").unwrap();
+    let snp = page.find("## What is checked: SEV-SNP").unwrap();
+    let tdx = page.find("## What is checked: TDX").unwrap();
+    let policy = page.find("## What a policy decides").unwrap();
+    let words = |text: &'static str| {
+        let cells =
+            text.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect::<Vec<_>>()
+    };
+    let mut named: BTreeSet<String> =
+        words(&page[start..snp]).into_iter().map(|word| format!("tdx_{word}")).collect();
+    named.extend(words(&page[tdx..policy]).into_iter().map(str::to_owned));
+    assert!(named.len() > 80, "{}: {named:?}", named.len());
+    let missing: Vec<_> = named.iter().filter(|word| !with_rows.contains(word.as_str())).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
+
+/// `rows.txt` is the whole table for readers: the number, what is changed, and what comes of it.
+#[test]
+fn the_table_for_readers_is_this_one() {
+    let mut rows = all_rows();
+    rows.sort_by_key(|row| row.clause);
+    let lines = rows.iter().map(|row| {
+        let base = if row.base == Base::V5 { " (version 5)" } else { "" };
+        (row.clause, format!("{}{base}", row.what), row.expected.to_string())
+    });
+    table::compare("tdx_rejections", &lines.collect::<Vec<_>>());
 }
 
 #[test]
 fn every_clause_has_rows_and_no_code_serves_two_clauses() {
-    let tables =
-        [quote::rows(), certificates::rows(), revocation::rows(), documents::rows(), tcb::rows(), td::rows()];
+    let tables = all_rows();
     let mut clauses_of = BTreeMap::<&str, BTreeSet<u8>>::new();
     let mut seen = BTreeSet::new();
-    for row in tables.iter().flatten() {
+    for row in &tables {
         assert!(CLAUSES.contains(&row.clause), "{}", row.what);
         seen.insert(row.clause);
         if let Some(code) = row.expected.code() {

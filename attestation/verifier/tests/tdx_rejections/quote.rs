@@ -186,12 +186,17 @@ fn layout() -> Vec<Row> {
             },
             "tdx_surplus_bytes",
         ),
-        in_quote(33, "a byte after the quote", |_, _, q| q.trailing = vec![1], "tdx_trailing_bytes"),
-        in_quote(
+        row(
             33,
-            "a byte at the end of the padding",
-            |_, _, q| q.trailing = [vec![0; 3000], vec![1]].concat(),
-            "tdx_trailing_bytes",
+            "a byte after the quote, to be seen by policies",
+            Change::Quote(Box::new(|_, _, q| q.trailing = vec![1])),
+            Expected::Fact(|v| v.trailing().count == 1 && !v.trailing().all_zero),
+        ),
+        row(
+            33,
+            "a byte at the end of the padding, to be seen by policies",
+            Change::Quote(Box::new(|_, _, q| q.trailing = [vec![0; 3000], vec![1]].concat())),
+            Expected::Fact(|v| v.trailing().count == 3001 && !v.trailing().all_zero),
         ),
         row(
             33,

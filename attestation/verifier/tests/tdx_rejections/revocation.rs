@@ -3,12 +3,16 @@
 use vouchsafe_simulator::der;
 use vouchsafe_simulator::intel::certificate::revoked;
 use vouchsafe_simulator::intel::{IntelIssuer, PckCa, TdxMachine, oid};
-use vouchsafe_simulator::x509::{CrlSpec, Extension, standard};
-use vouchsafe_verifier::UnixSeconds;
+use vouchsafe_simulator::pem;
+use vouchsafe_simulator::x509::{CrlSpec, Extension, PssParameters, SignatureAlgorithm, standard};
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::x509::Certificate;
+use vouchsafe_verifier::{TdxCollateral, UnixSeconds};
 
-use crate::world::{AT, Base, Change, ENDORSED, Row, World, in_collateral, in_machine};
+use crate::encoding::{algorithms, leaked};
+use crate::world::{
+    AT, Base, Change, ENDORSED, Expected, QE_SIGNER_SERIAL, Row, World, in_collateral, in_machine, row,
+};
 
 const DAY: u64 = 86_400;
 const PLATFORM_CA: IntelIssuer = IntelIssuer::PckCa(PckCa::Platform);
@@ -64,6 +68,12 @@ fn revocations() -> Vec<Row> {
         by_root("revoked PCK CA", PLATFORM_CA),
         by_root("revoked TCB signer", IntelIssuer::TcbSigning),
         by_root("revoked root", IntelIssuer::Root),
+        qe_signer(
+            "revoked signer of the QE identity alone",
+            &QE_SIGNER_SERIAL,
+            Expected::Code("tdx_certificate_revoked"),
+        ),
+        qe_signer("control: another serial number revoked", &[9; 4], Expected::Status("UpToDate")),
         in_collateral(
             36,
             "the Processor CA's list",
@@ -88,6 +98,17 @@ fn revocations() -> Vec<Row> {
     ]
 }
 
+/// A row in which the QE identity has a signer of its own, and the root's list revokes a serial number.
+fn qe_signer(what: &str, serial: &'static [u8], expected: Expected) -> Row {
+    let change = move |w: &World, c: &mut TdxCollateral| {
+        c.qe_identity_issuer_chain = w.qe_signer_chain(|_| {});
+        let mut list = w.authority.crl_spec(IntelIssuer::Root, ENDORSED, UnixSeconds(AT.0 + DAY));
+        list.revoked.push(revoked(serial, ENDORSED));
+        c.root_ca_crl = to_hex(&w.authority.sign_crl(IntelIssuer::Root, &list).unwrap());
+    };
+    row(35, what, Change::Collateral(Box::new(change)), expected)
+}
+
 fn lists() -> Vec<Row> {
     let mut rows = vec![
         in_collateral(37, "no root list", |_, c| c.root_ca_crl.clear(), "tdx_crl_missing"),
@@ -98,11 +119,30 @@ fn lists() -> Vec<Row> {
             |_, c| c.pck_crl.push('x'),
             "tdx_collateral_encoding",
         ),
+        in_collateral(37, "a PCK list of 2 MiB", |_, c| c.pck_crl = "00".repeat(2 << 20), "tdx_crl_too_long"),
         in_collateral(
             37,
-            "a list of 2 MiB",
-            |_, c| c.pck_crl = "00".repeat(2 << 20),
-            "tdx_collateral_encoding",
+            "a root list of 1 MiB and a byte",
+            |_, c| c.root_ca_crl = "00".repeat((1 << 20) + 1),
+            "tdx_crl_too_long",
+        ),
+        row(
+            37,
+            "no collateral",
+            Change::Minted(|m| m.collateral = None),
+            Expected::Code("tdx_collateral_missing"),
+        ),
+        in_machine(
+            37,
+            "a PCK list of a CA that may not sign lists",
+            |w, m| {
+                let chain = w.pck_chain(
+                    |_| {},
+                    |c| *c.extension_mut(standard::KEY_USAGE).unwrap() = standard::key_usage(2, 0x04),
+                );
+                *m.pck_chain_mut() = pem::certificates(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            },
+            "tdx_crl_issuer_key_usage",
         ),
         in_collateral(
             37,
@@ -126,7 +166,17 @@ fn lists() -> Vec<Row> {
     let scope =
         |inner: Vec<u8>| Extension::critical(standard::ISSUING_DISTRIBUTION_POINT, der::sequence(&[&inner]));
     type ListChange = fn(&mut CrlSpec);
-    let changes: [(&str, &str, ListChange); 4] = [
+    let changes: [(&str, &str, ListChange); 7] = [
+        ("with an extension twice", "tdx_crl_extension_duplicate", |list| {
+            list.extensions.push(list.extensions[0].clone());
+        }),
+        ("with 33 extensions and its own", "tdx_crl_extensions_too_many", |list| {
+            let other = |number| oid::CONFIGURATION.push_arc(number).unwrap();
+            list.extensions.extend((0..33).map(|number| Extension::new(other(number), der::null())));
+        }),
+        ("with another algorithm outside than inside", "tdx_crl_signature_algorithms_differ", |list| {
+            list.outer_algorithm = Some(SignatureAlgorithm::RsaPss(PssParameters::AMD));
+        }),
         ("expired", "tdx_crl_stale", |list| list.next_update = Some(UnixSeconds(AT.0 - 1))),
         ("of tomorrow", "tdx_crl_future", |list| list.this_update = UnixSeconds(AT.0 + 1)),
         ("without an end", "tdx_crl_without_next_update", |list| list.next_update = None),
@@ -147,6 +197,17 @@ fn lists() -> Vec<Row> {
             move |_, m| change(&mut m.collateral_mut().pck_crl),
             code,
         ));
+    }
+    for (what, algorithm, word) in algorithms() {
+        for (whose, list) in LISTS {
+            let algorithm = algorithm.clone();
+            rows.push(in_machine(
+                37,
+                format!("{whose} list signed by {what}"),
+                move |_, m| list(m).algorithm = algorithm.clone(),
+                leaked("tdx_crl_", word),
+            ));
+        }
     }
     for (what, inner, code) in [
         ("of some reasons: none (an empty bit string)", der::context_primitive(3, &[]), "tdx_crl_scope"),

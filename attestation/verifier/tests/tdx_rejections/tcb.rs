@@ -1,4 +1,4 @@
-//! What the documents say of platform, TDX module and quoting enclave (44 to 49).
+//! What the documents say of platform, TDX module and quoting enclave together (44 to 47).
 
 use vouchsafe_simulator::intel::{QeTcbLevel, SvnLevel, TdxMachine};
 
@@ -9,12 +9,11 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(statuses());
     rows.extend(module());
     rows.extend(current_tcb());
-    rows.extend(quoting_enclave());
     rows
 }
 
 /// A row that ends in a status.
-fn status(
+pub(crate) fn status(
     clause: u8,
     what: impl Into<String>,
     change: impl Fn(&mut TdxMachine) + 'static,
@@ -119,6 +118,46 @@ fn statuses() -> Vec<Row> {
             word,
         ));
     }
+    // Intel's library would leave the platform's status as it is.
+    rows.push(status(
+        45,
+        "quoting enclave ConfigurationNeeded",
+        |m| qe_level(m).tcb_status = "ConfigurationNeeded".into(),
+        "ConfigurationNeeded",
+    ));
+    rows.push(status(
+        45,
+        "quoting enclave OutOfDateConfigurationNeeded",
+        |m| qe_level(m).tcb_status = "OutOfDateConfigurationNeeded".into(),
+        "OutOfDateConfigurationNeeded",
+    ));
+    rows.push(status(
+        45,
+        "platform SWHardeningNeeded and quoting enclave ConfigurationNeeded",
+        |m| {
+            m.collateral_mut().tcb_info.tcb_levels[0].tcb_status = "SWHardeningNeeded".into();
+            qe_level(m).tcb_status = "ConfigurationNeeded".into();
+        },
+        "ConfigurationAndSWHardeningNeeded",
+    ));
+    rows.push(status(
+        45,
+        "platform SWHardeningNeeded and quoting enclave OutOfDate",
+        |m| {
+            m.collateral_mut().tcb_info.tcb_levels[0].tcb_status = "SWHardeningNeeded".into();
+            qe_level(m).tcb_status = "OutOfDate".into();
+        },
+        "OutOfDate",
+    ));
+    rows.push(status(
+        45,
+        "platform OutOfDate and quoting enclave Revoked",
+        |m| {
+            m.collateral_mut().tcb_info.tcb_levels[0].tcb_status = "OutOfDate".into();
+            qe_level(m).tcb_status = "Revoked".into();
+        },
+        "Revoked",
+    ));
     rows.push(status(
         45,
         "platform ConfigurationNeeded and module OutOfDate",
@@ -267,6 +306,27 @@ fn module() -> Vec<Row> {
 
 /// TEE_TCB_SVN2: what runs now, beside what the TD was launched on.
 fn current_tcb() -> Vec<Row> {
+    let mut rows = current_levels();
+    // Component 0 is the module's ISVSVN and component 1 its version; both have rows of their own.
+    for component in 2..16 {
+        for (what, now, expected) in [
+            (String::from("below every level"), 199, "NoMatchingLevel"),
+            ("control: at its level".into(), 200, "UpToDate"),
+        ] {
+            let change = move |m: &mut TdxMachine| {
+                for level in &mut m.collateral_mut().tcb_info.tcb_levels {
+                    level.tcb.tdxtcbcomponents[component].svn = 200;
+                }
+                m.body_mut().tee_tcb_svn[component] = 200;
+                m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[component] = now;
+            };
+            rows.push(status(47, format!("component {component} now {what}"), change, expected).on_v5());
+        }
+    }
+    rows
+}
+
+fn current_levels() -> Vec<Row> {
     let now = |m: &mut TdxMachine, component: usize, svn: u8| {
         m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[component] = svn
     };
@@ -290,6 +350,16 @@ fn current_tcb() -> Vec<Row> {
             "NoMatchingLevel",
         )
         .on_v5(),
+        advised("an advisory on the platform's level now", move |m| {
+            now(m, 2, 2);
+            m.collateral_mut().tcb_info.tcb_levels[1].advisory_ids.push(ADVISORY.into());
+        }),
+        advised("an advisory on the module's level now", move |m| {
+            now(m, 0, 4);
+            let identities = &mut m.collateral_mut().tcb_info.tdx_module_identities;
+            let known = identities.iter_mut().find(|identity| identity.id == "TDX_01").unwrap();
+            known.tcb_levels[1].advisory_ids.push(ADVISORY.into());
+        }),
         row(
             47,
             "the current TCB alone, to be seen by policies",
@@ -300,71 +370,15 @@ fn current_tcb() -> Vec<Row> {
     ]
 }
 
-fn quoting_enclave() -> Vec<Row> {
-    let mut rows = vec![
-        in_machine(
-            48,
-            "the SGX QE's identity",
-            |_, m| m.collateral_mut().qe_identity.id = "QE".into(),
-            "tdx_qe_identity_id",
-        ),
-        in_machine(
-            48,
-            "MRSIGNER of the enclave",
-            |_, m| m.qe_report_mut().mr_signer[0] ^= 1,
-            "tdx_qe_mrsigner",
-        ),
-        in_machine(
-            48,
-            "MRSIGNER's last byte",
-            |_, m| m.qe_report_mut().mr_signer[31] ^= 1,
-            "tdx_qe_mrsigner",
-        ),
-        in_machine(
-            48,
-            "ISVPRODID of the SGX QE",
-            |_, m| m.qe_report_mut().isv_prod_id = 1,
-            "tdx_qe_isvprodid",
-        ),
-        in_machine(48, "ISVSVN below every level", |_, m| m.qe_report_mut().isv_svn = 3, "tdx_qe_isvsvn"),
-        status(
-            48,
-            "ISVSVN of an outdated level",
-            |m| {
-                m.collateral_mut().qe_identity.tcb_levels = vec![
-                    SvnLevel::new(8, "2025-01-01T00:00:00Z", "UpToDate", &[]),
-                    SvnLevel::new(4, "2024-01-01T00:00:00Z", "OutOfDate", &[]),
-                ];
-            },
-            "OutOfDate",
-        ),
-        in_machine(49, "QE debug", |_, m| m.qe_report_mut().attributes[0] |= 2, "tdx_qe_debug"),
-        in_machine(
-            49,
-            "QE debug that the mask would allow",
-            |_, m| {
-                m.qe_report_mut().attributes[0] |= 2;
-                m.collateral_mut().qe_identity.attributes_mask = "00".repeat(16);
-            },
-            "tdx_qe_debug",
-        ),
-    ];
-    for byte in 0..4 {
-        rows.push(in_machine(
-            48,
-            format!("MISCSELECT byte {byte}"),
-            move |_, m| m.qe_report_mut().misc_select[byte] = 1,
-            "tdx_qe_miscselect",
-        ));
-    }
-    // Bits 2 (MODE64BIT) and all of XFRM are outside Intel's mask; bit 1 has a code of its own.
-    for byte in 0..8 {
-        rows.push(in_machine(
-            48,
-            format!("ATTRIBUTES byte {byte}"),
-            move |_, m| m.qe_report_mut().attributes[byte] ^= 0x20,
-            "tdx_qe_attributes",
-        ));
-    }
-    rows
+const ADVISORY: &str = "INTEL-SA-00001";
+
+/// A row in which what runs now has an advisory that what the TD was launched on has not.
+fn advised(what: &str, change: impl Fn(&mut TdxMachine) + 'static) -> Row {
+    row(
+        47,
+        what,
+        Change::Machine(Box::new(move |_, m| change(m))),
+        Expected::Fact(|v| v.tcb().advisories().contains(ADVISORY)),
+    )
+    .on_v5()
 }

@@ -1,9 +1,9 @@
 //! What the TD says of itself, and its event log (50 to 54).
 
-use vouchsafe_simulator::intel::{EventLog, TdxMachine, event_type};
+use vouchsafe_simulator::intel::{EventLog, LoggedEvent, TdxMachine, event_type};
 use vouchsafe_verifier::tdx::TdAttributes;
 
-use crate::world::{Change, Expected, MRTD, Row, in_machine, row};
+use crate::world::{Change, Expected, MRTD, Minted, Row, World, in_machine, row};
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = attributes();
@@ -50,14 +50,19 @@ fn attributes() -> Vec<Row> {
             |v| v.report().td_attributes.is_under_debug(),
         ));
     }
-    let defined = [0, 4, 5, 6, 16, 27, 28, 29, 30, 31, 62, 63];
-    for bit in (0..64).filter(|bit| !defined.contains(bit)) {
-        rows.push(in_machine(
-            50,
-            format!("reserved bit {bit}"),
-            move |_, m| set_bit(m, bit),
-            "tdx_td_attributes_reserved",
-        ));
+    for bit in 0..64 {
+        let set = move |_: &World, m: &mut TdxMachine| set_bit(m, bit);
+        rows.push(match bit {
+            1..=3 | 7..=15 | 23..=26 | 32..=61 => {
+                in_machine(50, format!("reserved bit {bit}"), set, "tdx_td_attributes_reserved")
+            }
+            _ => row(
+                50,
+                format!("control: bit {bit}, which may be set"),
+                Change::Machine(Box::new(set)),
+                Expected::Status("UpToDate"),
+            ),
+        });
     }
     rows
 }
@@ -131,5 +136,70 @@ fn event_log() -> Vec<Row> {
             "tdx_event_content",
         ),
         log(53, "an action's text emptied", |l| l.events[2].content.clear(), "tdx_event_content"),
+        log(
+            53,
+            "a variable's value under another firmware's type forged",
+            |l| {
+                l.events[0].event_type = 0x8000_0002;
+                l.events[0].content[0] ^= 1;
+            },
+            "tdx_event_content",
+        ),
+        // No digest covers an event's type or GRUB's label. Relabelled as something whose digest is made
+        // elsewhere, a forged text stays in the log, and is proved of nothing: no bound content holds it.
+        forged("relabelled as EV_EVENT_TAG", |e| e.event_type = 6),
+        forged("relabelled as EV_POST_CODE", |e| e.event_type = 1),
+        forged("relabelled as EV_EFI_BOOT_SERVICES_APPLICATION", |e| e.event_type = 0x8000_0003),
+        forged("under a label that is none of GRUB's", |e| e.content[6] = b'-'),
+        bytes(
+            52,
+            "a log of 4 MiB and a byte",
+            |m| m.event_log.resize((4 << 20) + 1, 0xff),
+            "tdx_event_log_too_long",
+        ),
+        bytes(52, "a log cut short in its header", |m| m.event_log.truncate(20), "tdx_event_log_truncated"),
+        bytes(52, "a log cut short in an event", |m| m.event_log.truncate(100), "tdx_event_log_truncated"),
+        bytes(52, "no log but an empty file", |m| m.event_log.clear(), "tdx_event_log_truncated"),
+        bytes(52, "a log of another specification", |m| m.event_log[32] ^= 1, "tdx_event_log_malformed"),
+        bytes(
+            52,
+            "a log in JSON that gives a key twice",
+            |m| {
+                m.event_log =
+                    br#"[{"imr":0,"imr":0,"event_type":3,"digest":"","event":"","event_payload":""}]"#
+                        .to_vec()
+            },
+            "tdx_event_log_malformed",
+        ),
     ]
+}
+
+/// A forged command line in a log that replays: verified, and the forged text is not among what is proved.
+fn forged(how: &str, relabel: fn(&mut LoggedEvent)) -> Row {
+    let change = move |log: &mut EventLog| {
+        let event = &mut log.events[5];
+        let at = event.content.iter().position(|byte| *byte == b'=').unwrap();
+        event.content[at] = b'!';
+        relabel(event);
+    };
+    row(
+        53,
+        format!("the kernel's command line forged, {how}: not among what is proved"),
+        Change::EventLog(Box::new(change)),
+        Expected::Fact(|v| {
+            let log = v.event_log().unwrap();
+            let bound = log.events().iter().filter_map(|event| event.bound_content());
+            let claims = v.claims().event_log.unwrap();
+            let shown = claims.contents.iter().filter_map(|event| event.text.as_deref());
+            // One more than the name of the image, of which the digest was made elsewhere in the control too.
+            claims.digest_only == 2
+                && bound.into_iter().all(|content| !content.starts_with(b"console"))
+                && shown.into_iter().all(|text| !text.contains("console"))
+        }),
+    )
+}
+
+/// A row whose log is other bytes.
+fn bytes(clause: u8, what: &str, change: fn(&mut Minted), code: &'static str) -> Row {
+    row(clause, what, Change::Minted(change), Expected::Code(code))
 }

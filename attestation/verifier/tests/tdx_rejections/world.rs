@@ -3,6 +3,7 @@
 use vouchsafe_simulator::intel::{
     EventLog, IntelAuthority, IntelIssuer, QuoteParts, TdxMachine, TdxMachineSpec,
 };
+use vouchsafe_simulator::pem;
 use vouchsafe_simulator::x509::{CertificateSpec, Validity};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::tdx::{self, VerifiedTdx};
@@ -16,6 +17,8 @@ pub(crate) const ENDORSED: UnixSeconds = UnixSeconds(1_767_225_600);
 pub(crate) const AT: UnixSeconds = UnixSeconds(ENDORSED.0 + 86_400);
 /// What the TD's initial memory measures to.
 pub(crate) const MRTD: [u8; 48] = [0x4d; 48];
+/// The serial number of the certificate in [`World::qe_signer_chain`].
+pub(crate) const QE_SIGNER_SERIAL: [u8; 4] = [0x51, 0x45, 0x49, 0x44];
 /// What the TD wants signed.
 pub(crate) const REPORT_DATA: [u8; 64] = [7; 64];
 
@@ -61,6 +64,10 @@ pub(crate) enum Change {
     At(UnixSeconds),
     /// The roots that are believed.
     Roots(TrustRoots),
+    /// The quote's parts, and the root that is believed.
+    Rooted(InQuote, fn(&World) -> Vec<u8>),
+    /// What is judged, once all of it is there.
+    Minted(fn(&mut Minted)),
 }
 
 /// What must come of a row.
@@ -82,6 +89,17 @@ impl Expected {
     }
 }
 
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => f.write_str(code),
+            Self::Status("UpToDate") => f.write_str("accepted"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Fact(_) => f.write_str("a fact for policies"),
+        }
+    }
+}
+
 /// One row of a table.
 pub(crate) struct Row {
     pub(crate) clause: u8,
@@ -95,7 +113,7 @@ pub(crate) struct Row {
 pub(crate) struct Minted {
     pub(crate) quote: Vec<u8>,
     pub(crate) event_log: Vec<u8>,
-    pub(crate) collateral: TdxCollateral,
+    pub(crate) collateral: Option<TdxCollateral>,
     pub(crate) at: UnixSeconds,
     pub(crate) roots: TrustRoots,
 }
@@ -143,7 +161,7 @@ impl World {
             change(self, &mut machine);
         }
         let mut parts = machine.quote_parts(REPORT_DATA);
-        if let Change::Quote(change) = change {
+        if let Change::Quote(change) | Change::Rooted(change, _) = change {
             change(self, &machine, &mut parts);
         }
         let mut quote = parts.to_bytes();
@@ -159,6 +177,7 @@ impl World {
         }
         let roots = match change {
             Change::Roots(roots) => roots.clone(),
+            Change::Rooted(_, root) => TrustRoots::none().with_test_intel_root(&root(self)).unwrap(),
             _ => TrustRoots::none().with_test_intel_root(self.authority.root_der()).unwrap(),
         };
         let at = if let Change::At(at) = change { *at } else { AT };
@@ -171,7 +190,11 @@ impl World {
             (_, Evidence::Tdx { event_log: Some(log), .. }) => log.0,
             (_, other) => panic!("{other:?}"),
         };
-        Minted { quote, event_log, collateral, at, roots }
+        let mut minted = Minted { quote, event_log, collateral: Some(collateral), at, roots };
+        if let Change::Minted(change) = change {
+            change(&mut minted);
+        }
+        minted
     }
 
     /// Judges a row; says how it came out if not as expected.
@@ -216,6 +239,15 @@ impl World {
         vec![pck, self.stranger.certificate_der(ca).to_vec(), self.stranger.root_der().to_vec()]
     }
 
+    /// The chain of a signer of QE identities whose certificate is not that of the TCB info's signer.
+    pub(crate) fn qe_signer_chain(&self, change: impl Fn(&mut CertificateSpec)) -> String {
+        let signer = self.changed_ca(IntelIssuer::TcbSigning, |spec| {
+            spec.serial = QE_SIGNER_SERIAL.to_vec();
+            change(spec);
+        });
+        pem::certificates(&[&signer, self.authority.root_der()])
+    }
+
     /// A certificate that the root signs, changed before it did.
     pub(crate) fn changed_ca(&self, subject: IntelIssuer, change: impl Fn(&mut CertificateSpec)) -> Vec<u8> {
         let validity = Validity::years(FOUNDED, 15).unwrap();
@@ -228,7 +260,7 @@ impl World {
 impl Minted {
     pub(crate) fn verify(&self) -> Result<Box<VerifiedTdx>, Error> {
         let log = Some(self.event_log.as_slice());
-        tdx::verify(&self.quote, log, Some(&self.collateral), &self.roots, self.at, &Ring).map(|(v, _)| v)
+        tdx::verify(&self.quote, log, self.collateral.as_ref(), &self.roots, self.at, &Ring).map(|(v, _)| v)
     }
 }
 

@@ -17,7 +17,6 @@ impl Error {
             Self::BodySize { .. } => "tdx_body_size",
             Self::CertificationType { .. } => "tdx_certification_type",
             Self::SurplusBytes(_) => "tdx_surplus_bytes",
-            Self::TrailingBytes { .. } => "tdx_trailing_bytes",
             Self::QeVendor { .. } => "tdx_qe_vendor",
             Self::QuoteSignature => "tdx_quote_signature",
             Self::AttestationKeyUnbound { .. } => "tdx_attestation_key_unbound",

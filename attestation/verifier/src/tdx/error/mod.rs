@@ -78,12 +78,6 @@ pub enum Error {
     /// A structure is longer than what it holds.
     #[error("{0}")]
     SurplusBytes(SurplusBytes),
-    /// The bytes after the quote are not padding.
-    #[error("{count} bytes follow the quote, not all of them zero")]
-    TrailingBytes {
-        /// How many bytes follow the quote.
-        count: usize,
-    },
     /// The quoting enclave is not Intel's by the quote's own account.
     #[error("QE vendor id is {reported}, expected {expected} (Intel)")]
     QeVendor {

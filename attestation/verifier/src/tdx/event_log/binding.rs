@@ -49,6 +49,20 @@ pub enum Binding {
     NotMeasured,
 }
 
+impl Binding {
+    /// The word in claims.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::VariableValue => "variable_value",
+            Self::TextAfterLabel => "text_after_label",
+            Self::NameAndContent => "name_and_content",
+            Self::DigestOnly => "digest_only",
+            Self::NotMeasured => "not_measured",
+        }
+    }
+}
+
 /// How an event's type says its digest was made.
 enum Rule {
     /// Hash of the content.

@@ -149,7 +149,7 @@ fn text_that_two_readers_could_read_differently_is_refused() {
 
 /// Component versions that reach the level of 5s, with an own module identity and without.
 const TEE_TCB_SVN: [u8; 16] = [6, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5];
-const SVNS: PlatformSvns = PlatformSvns { cpusvn: [5; 16], pcesvn: 13 };
+const SVNS: PlatformSvns = PlatformSvns { components: [5; 16], pcesvn: 13 };
 
 #[test]
 fn every_component_below_its_level_misses_it() {
@@ -158,12 +158,12 @@ fn every_component_below_its_level_misses_it() {
     assert_eq!(status(SVNS, &TEE_TCB_SVN), TcbStatus::UpToDate);
     for component in 0..16 {
         let mut lower = SVNS;
-        lower.cpusvn[component] = 4;
+        lower.components[component] = 4;
         assert_eq!(status(lower, &TEE_TCB_SVN), TcbStatus::OutOfDate, "SGX component {component}");
-        lower.cpusvn[component] = 2;
+        lower.components[component] = 2;
         assert_eq!(status(lower, &TEE_TCB_SVN), TcbStatus::NoMatchingLevel, "SGX component {component}");
         // A higher one elsewhere does not make up for it.
-        lower.cpusvn[(component + 1) % 16] = 255;
+        lower.components[(component + 1) % 16] = 255;
         assert_eq!(status(lower, &TEE_TCB_SVN), TcbStatus::NoMatchingLevel, "SGX component {component}");
     }
     let lower = PlatformSvns { pcesvn: 12, ..SVNS };
