@@ -15,10 +15,10 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Fault, Fields, FromValue, Limits, Value};
+use vouchsafe_verifier::strict_json::{Fault, Fields, FromValue, Limits, Value};
 use vouchsafe_verifier::{Moment, json_deserialize, json_fields, json_record};
 
-use crate::signed::to_bytes;
+use crate::signed::{parse_versioned, to_bytes};
 use crate::threshold::{KeySignature, SignedDocument, Signers};
 use crate::{Error, LEAF_BYTES_MAX, LeafType, PayloadType};
 
@@ -171,20 +171,7 @@ impl ImageManifest {
     /// # Errors
     /// [`Error::Version`], [`Error::PayloadMalformed`] or [`Error::PayloadNotCanonical`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let malformed = |error| Error::payload(WHAT, &error);
-        let value = strict_json::value(bytes, LIMITS).map_err(malformed)?;
-        // The version comes first: a later version's fields are not errors of this one.
-        let version = u64::from_value(value.get("version").unwrap_or(&Value::Null));
-        let version = version.map_err(|fault| malformed(fault.within("version").into()))?;
-        if version != VERSION {
-            return Err(Error::Version { what: WHAT, found: version, known: VERSION });
-        }
-        let manifest = Self::from_value(&value).map_err(|fault| malformed(fault.into()))?;
-        manifest.check()?;
-        if manifest.to_bytes() != bytes {
-            return Err(Error::PayloadNotCanonical { what: WHAT });
-        }
-        Ok(manifest)
+        parse_versioned(WHAT, VERSION, LIMITS, bytes, Self::check)
     }
 
     /// Checks what JSON's shape alone does not rule out.

@@ -19,11 +19,11 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::Hex;
-use vouchsafe_verifier::strict_json::{self, Fault, Fields, FromValue, Limits, Value};
+use vouchsafe_verifier::strict_json::{Fault, Fields, FromValue, Limits, Value};
 use vouchsafe_verifier::{Moment, UnixSeconds, json_deserialize, json_fields, json_record, json_words};
 
 use crate::payload::check_integers;
-use crate::signed::to_bytes;
+use crate::signed::{parse_versioned, to_bytes};
 use crate::threshold::{KeySignature, Seen, SignedDocument, Signers};
 use crate::{Error, PayloadType};
 
@@ -204,20 +204,7 @@ impl RevocationList {
     /// # Errors
     /// [`Error::Version`], [`Error::PayloadMalformed`] or [`Error::PayloadNotCanonical`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let malformed = |error| Error::payload(WHAT, &error);
-        let value = strict_json::value(bytes, LIMITS).map_err(malformed)?;
-        // The version comes first: a later version's fields are not errors of this one.
-        let version = u64::from_value(value.get("version").unwrap_or(&Value::Null));
-        let version = version.map_err(|fault| malformed(fault.within("version").into()))?;
-        if version != VERSION {
-            return Err(Error::Version { what: WHAT, found: version, known: VERSION });
-        }
-        let list = Self::from_value(&value).map_err(|fault| malformed(fault.into()))?;
-        list.check()?;
-        if list.to_bytes() != bytes {
-            return Err(Error::PayloadNotCanonical { what: WHAT });
-        }
-        Ok(list)
+        parse_versioned(WHAT, VERSION, LIMITS, bytes, Self::check)
     }
 
     /// Checks what JSON's shape alone does not rule out.

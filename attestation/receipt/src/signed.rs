@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use vouchsafe_verifier::crypto::Crypto;
 use vouchsafe_verifier::encoding::to_hex;
-use vouchsafe_verifier::strict_json::{self, FromValue, Limits};
+use vouchsafe_verifier::strict_json::{self, FromValue, Limits, Value};
 
 use crate::{Envelope, Error, PayloadType, ReceiptKey};
 
@@ -39,6 +39,30 @@ pub(crate) fn parse<T: Signed>(bytes: &[u8]) -> Result<T, Error> {
         return Err(Error::PayloadNotCanonical { what: T::WHAT });
     }
     Ok(payload)
+}
+
+/// Reads what several people sign, from its canonical bytes, whoever signed them.
+pub(crate) fn parse_versioned<T: Serialize + FromValue>(
+    what: &'static str,
+    known: u64,
+    limits: Limits,
+    bytes: &[u8],
+    check: impl Fn(&T) -> Result<(), Error>,
+) -> Result<T, Error> {
+    let malformed = |error| Error::payload(what, &error);
+    let value = strict_json::value(bytes, limits).map_err(malformed)?;
+    // The version comes first: a later version's fields are not errors of this one.
+    let version = u64::from_value(value.get("version").unwrap_or(&Value::Null));
+    let found = version.map_err(|fault| malformed(fault.within("version").into()))?;
+    if found != known {
+        return Err(Error::Version { what, found, known });
+    }
+    let parsed = T::from_value(&value).map_err(|fault| malformed(fault.into()))?;
+    check(&parsed)?;
+    if to_bytes(&parsed) != bytes {
+        return Err(Error::PayloadNotCanonical { what });
+    }
+    Ok(parsed)
 }
 
 /// Verifies an envelope as a `T` of the boot whose receipt key is `key`.
