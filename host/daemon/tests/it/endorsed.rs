@@ -99,5 +99,7 @@ async fn until_somebody_vouches_for_its_machine_a_boot_waits() {
     host.event("the complaint", |event| matches!(event, Event::CollateralFailing(_)).then_some(())).await;
     // An answer to what was sent after both says that the host has read them.
     while !matches!(control.next().await.expect("the host goes on"), HostMessage::HealthRequest {}) {}
+    // Long enough for a host that does not wait.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(log.state.lock().unwrap().submissions, 0, "a log would refuse it, and all that follows it");
 }
