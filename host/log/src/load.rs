@@ -209,6 +209,10 @@ impl Admission for AdmitSigner {
         };
         leaves.iter().map(judge).collect()
     }
+
+    fn settle_by(&self, _: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// What came of the offers.

@@ -83,8 +83,8 @@ pub async fn serve(
         intake: Arc::clone(&intake),
         admission,
         blobs,
-        promises: Arc::clone(&promises),
-        published: published.clone(),
+        promises,
+        published,
         metrics: Arc::clone(&metrics),
         answer_max: config.answer_max,
         verifying: Service::verifying(),
@@ -99,14 +99,14 @@ pub async fn serve(
     };
     // Everything that listens ends with this function.
     let mut sites = JoinSet::new();
-    let site = Site::Log(service);
+    let site = Site::Log(Arc::clone(&service));
     sites.spawn(serve_http(listener, site, config.connections_max, Arc::clone(&metrics)));
     let scraped = scraped.map(|(listener, address)| {
         let site = Site::Metrics(Arc::clone(&metrics));
         sites.spawn(serve_http(listener, site, SCRAPERS_MAX, Arc::clone(&metrics)));
         address
     });
-    sites.spawn(alarm::run(promises, Arc::clone(&metrics), published));
+    sites.spawn(alarm::run(service));
     let sequencer = sequencer::run(log, intake, config.pool, heads, metrics, is_stopping);
     let (mut sequencer, mut publisher) = (tokio::spawn(sequencer), tokio::spawn(publisher.run()));
     listening(Listening { log: log_address, metrics: scraped });

@@ -18,7 +18,7 @@ use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 
 use crate::admission::{Admission, Admitted, Refusal};
-use crate::alarm::Promises;
+use crate::alarm::{Promise, Promises};
 use crate::blobs::BlobPool;
 use crate::edge::Edge;
 use crate::intake::Intake;
@@ -93,7 +93,11 @@ impl From<Error> for NoAnswer {
 
 /// Where one leaf of a submission stands.
 enum Standing {
-    Known(u64),
+    Known {
+        index: u64,
+        /// What a receipt promises that no published checkpoint covers.
+        settle_by: Option<u64>,
+    },
     New(Box<Admitted>),
     Refused(&'static str),
 }
@@ -121,12 +125,18 @@ impl Service {
         let now = self.moment().ok_or(NoAnswer::Unavailable("starting"))?;
         let (hashes, standings) = self.judge(body, now, deadline).await?;
         let (mut slots, mut fresh, mut promises) = (Vec::new(), Vec::new(), Vec::new());
-        for standing in standings {
+        let promise = |leaf, settle_by: Option<u64>, index| {
+            settle_by.map(|settle_by| Promise { leaf, settle_by, index })
+        };
+        for (hash, standing) in hashes.iter().zip(standings) {
             slots.push(match standing {
-                Standing::Known(index) => Slot::At(index),
+                Standing::Known { index, settle_by } => {
+                    promises.extend(promise(*hash, settle_by, Some(index)));
+                    Slot::At(index)
+                }
                 Standing::Refused(code) => Slot::Refused(code),
                 Standing::New(admitted) => {
-                    promises.extend(admitted.settle_by);
+                    promises.extend(promise(*hash, admitted.settle_by, None));
                     fresh.push(admitted.leaf);
                     Slot::Waits(fresh.len().saturating_sub(1))
                 }
@@ -134,8 +144,11 @@ impl Service {
         }
         let refused = slots.iter().filter(|slot| matches!(slot, Slot::Refused(_))).count();
         add(&self.metrics.leaves_refused, refused);
-        let _watched = self.promises.watch(promises, now);
+        // Until they are kept, and not as long as this submission waits: it is told to come again before that.
+        self.promises.watch(&promises, now);
         let indices = self.sequence(fresh, deadline).await?;
+        let places = hashes.iter().zip(&slots);
+        self.promises.placed(places.filter_map(|(hash, slot)| Some((*hash, slot.index(&indices)?))));
         self.metrics.sequenced.observe(arrived.elapsed());
         let end = slots.iter().filter_map(|slot| Some(slot.index(&indices)?.saturating_add(1))).max();
         let published = self.wait_published(end.unwrap_or(0), deadline).await?;
@@ -167,8 +180,13 @@ impl Service {
                 of.map(|(leaf, _)| *leaf).collect()
             };
             let mut judged = this.admission.admit(&which(false), &which(true), at).into_iter();
-            let standing = |known: &Option<u64>| match known {
-                Some(index) => Ok(Standing::Known(*index)),
+            let published = this.published.borrow().as_ref().map_or(0, |published| published.head.size);
+            let standing = |(known, leaf): (&Option<u64>, &&[u8])| match known {
+                Some(index) => {
+                    let is_promise = *index >= published;
+                    let settle_by = if is_promise { this.admission.settle_by(leaf) } else { None };
+                    Ok(Standing::Known { index: *index, settle_by })
+                }
                 None => match judged.next() {
                     Some(Ok(admitted)) => Ok(Standing::New(Box::new(admitted))),
                     Some(Err(Refusal::Code(code))) => Ok(Standing::Refused(code)),
@@ -176,7 +194,7 @@ impl Service {
                     None => Err(NoAnswer::Unavailable("stopping")),
                 },
             };
-            let standings = known.iter().map(standing).collect::<Result<Vec<_>, _>>()?;
+            let standings = known.iter().zip(&leaves).map(standing).collect::<Result<Vec<_>, _>>()?;
             Ok((hashes, standings))
         });
         judged.await.unwrap_or(Err(NoAnswer::Unavailable("stopping")))

@@ -52,4 +52,7 @@ pub trait Admission: Send + Sync {
     /// others, which need no judgement and may be referred to. `at` is the moment for which evidence is
     /// judged.
     fn admit(&self, leaves: &[&[u8]], known: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>>;
+
+    /// What a leaf promises that was admitted before: the witness time by which it is to be in the log.
+    fn settle_by(&self, leaf: &[u8]) -> Option<u64>;
 }

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use vouchsafe_bundle::Policy;
 use vouchsafe_receipt::records::{parse_endorsements_blob, parse_evidence_blob};
-use vouchsafe_receipt::{AttestedStatement, EndorsementsRecord, Leaf, ReceiptKey};
+use vouchsafe_receipt::{AttestedStatement, EndorsementsRecord, Leaf, ReceiptKey, ReceiptPayload};
 use vouchsafe_translog::{Hash, Tile};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex};
+use vouchsafe_verifier::strict_json;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
-use super::submission::{BLOB_MISSING, Submission, refuse, unverified};
+use super::submission::{BLOB_MISSING, PAYLOAD_LIMITS, Submission, refuse, unverified};
 use super::{Admission, Admitted, Refusal};
 use crate::Error;
 use crate::blobs::BlobPool;
@@ -135,5 +136,13 @@ impl PolicyAdmission {
 impl Admission for PolicyAdmission {
     fn admit(&self, leaves: &[&[u8]], known: &[&[u8]], at: UnixSeconds) -> Vec<Result<Admitted, Refusal>> {
         Submission::new(self, leaves, known, at).judge()
+    }
+
+    fn settle_by(&self, leaf: &[u8]) -> Option<u64> {
+        let Ok(Leaf::Receipt(signed)) = Leaf::parse(leaf) else { return None };
+        // It was verified when it was admitted.
+        let payload: ReceiptPayload =
+            strict_json::parse(signed.envelope().unverified_payload(), PAYLOAD_LIMITS).ok()?;
+        payload.settle_by
     }
 }

@@ -24,7 +24,7 @@ const BOOT_ADMITTED_BEFORE: &str = "boot_admitted_before";
 /// Endorsements come in together with what was admitted with them.
 const ENDORSEMENTS_ALONE: &str = "endorsements_without_boot";
 
-const PAYLOAD_LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
+pub(super) const PAYLOAD_LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
 
 /// One submission: what it may refer to within itself.
 pub(super) struct Submission<'a> {

@@ -96,6 +96,10 @@ impl Admission for AdmitAll {
         };
         leaves.iter().map(judge).collect()
     }
+
+    fn settle_by(&self, _: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 pub(crate) fn config(witnesses: Vec<WitnessConfig>, quorum: usize) -> ServeConfig {
