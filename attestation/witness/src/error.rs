@@ -119,6 +119,12 @@ pub enum Refusal {
         /// The size that was cosigned last, 0 for none.
         latest: u64,
     },
+    /// The checkpoint has the size that was cosigned last, with another root.
+    #[error("another root of {size} entries was cosigned last")]
+    Forked {
+        /// The size.
+        size: u64,
+    },
     /// The checkpoint is not proved consistent with the one that was cosigned last.
     #[error("not proved consistent with what was cosigned last: {0}")]
     Inconsistent(ConsistencyError),
@@ -148,7 +154,7 @@ impl Refusal {
             Self::Malformed(_) | Self::OldSize { .. } => 400,
             Self::Signature(_) => 403,
             Self::UnknownLog(_) => 404,
-            Self::Conflict { .. } => 409,
+            Self::Conflict { .. } | Self::Forked { .. } => 409,
             Self::Inconsistent(_) | Self::EmptyRoot => 422,
             Self::Storage(_) => 500,
             Self::Clock { .. } | Self::InDoubt => 503,
@@ -163,6 +169,7 @@ impl Refusal {
             Self::Signature(_) => "log_signature_invalid",
             Self::UnknownLog(_) => "log_unknown",
             Self::Conflict { .. } => "old_size_conflict",
+            Self::Forked { .. } => "forked",
             Self::Inconsistent(_) => "inconsistent",
             Self::EmptyRoot => "empty_root_mismatch",
             Self::Storage(_) => "storage_failed",

@@ -195,7 +195,7 @@ impl Shared {
 
 fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Refusal::Conflict { latest, .. } = refusal {
+    if let Refusal::Conflict { latest, .. } | Refusal::Forked { size: latest } = refusal {
         let mut response = text(status, format!("{latest}\n"));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/x.tlog.size"));
         return response;

@@ -204,6 +204,10 @@ fn consistent(
 ) -> Result<(), Refusal> {
     let empty = Ring.sha256(&[]);
     let (old_size, old_root) = latest.map_or((0, &empty), |latest| (latest.size, &latest.root));
+    // Another root of the same size is answered before the proof is looked at, and as a conflict.
+    if old_size == checkpoint.size() && old_root != checkpoint.root() {
+        return Err(Refusal::Forked { size: old_size });
+    }
     merkle::verify_consistency(
         old_size,
         old_root,

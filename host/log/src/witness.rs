@@ -210,6 +210,11 @@ impl WitnessTask {
                     }
                     self.known = size;
                 }
+                // Nothing is to be proved at this size but that the root is the same: witnesses that answer so and
+                // not with a conflict, as the specification has it, say the same.
+                StatusCode::UNPROCESSABLE_ENTITY if self.known == signed.head.size && self.known > 0 => {
+                    return Err(Failure::Forked(self.known));
+                }
                 status => {
                     // A proof from a size that it does not hold would be refused again.
                     last = Failure::Refused(format!("HTTP {}", status.as_u16()));

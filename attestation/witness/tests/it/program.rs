@@ -98,6 +98,8 @@ fn the_protocol_over_http() {
     let conflict = add(running.address, &request(&log, &leaves(0, 0, 4), 2).to_string()).unwrap();
     assert_eq!(conflict, (409, "text/x.tlog.size".into(), "3\n".into()));
     assert_eq!(add(running.address, &request(&log, &leaves(1, 0, 4), 3).to_string()).unwrap().0, 422);
+    let forked = add(running.address, &request(&log, &leaves(1, 0, 3), 3).to_string()).unwrap();
+    assert_eq!(forked, (409, "text/x.tlog.size".into(), "3\n".into()));
     assert_eq!(add(running.address, "old").unwrap().0, 400);
     assert_eq!(
         add(running.address, &request(&Log::new("other", 1), &leaves(0, 0, 3), 0).to_string()).unwrap().0,
@@ -116,6 +118,7 @@ fn the_protocol_over_http() {
         "vouchsafe_witness_requests_total{outcome=\"cosigned\"} 1\n",
         "vouchsafe_witness_requests_total{outcome=\"old_size_conflict\"} 1\n",
         "vouchsafe_witness_requests_total{outcome=\"inconsistent\"} 1\n",
+        "vouchsafe_witness_requests_total{outcome=\"forked\"} 1\n",
         "vouchsafe_witness_requests_total{outcome=\"request_too_long\"} 1\n",
         "vouchsafe_witness_size{origin=\"log.example/one\"} 3\n",
     ] {

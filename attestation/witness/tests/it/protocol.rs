@@ -110,7 +110,7 @@ fn another_old_size_is_409_with_the_right_one() {
 }
 
 #[test]
-fn forks_are_422() {
+fn forks_are_409_at_the_same_size_and_422_beyond_it() {
     let (folder, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
     let witness = witness(folder.path(), &[&log]);
     let nothing = format!("old 0\n\n{}", log.sign(0, [7; 32]));
@@ -118,8 +118,15 @@ fn forks_are_422() {
     let proof = format!("old 0\n{}=\n\n{}", "A".repeat(43), log.sign(3, root(&leaves(0, 0, 3))));
     assert_eq!(refused(&witness, proof.as_bytes(), 422), "inconsistent");
     witness.add_checkpoint(&text(&log, 0, 3, 0), NOW).unwrap();
-    // The same size with another root; a larger tree that begins otherwise; a proof left out.
-    assert_eq!(refused(&witness, &text(&log, 1, 3, 3), 422), "inconsistent");
+    // The same size with another root is a conflict, whatever proof is given.
+    assert_eq!(refused(&witness, &text(&log, 1, 3, 3), 409), "forked");
+    let other = log.sign(3, root(&leaves(1, 0, 3)));
+    let proved = format!("old 3\n{}=\n\n{other}", "A".repeat(43));
+    assert_eq!(refused(&witness, proved.as_bytes(), 409), "forked");
+    // And the same root with a proof, where there is nothing to prove.
+    let proved = format!("old 3\n{}=\n\n{}", "A".repeat(43), log.sign(3, root(&leaves(0, 0, 3))));
+    assert_eq!(refused(&witness, proved.as_bytes(), 422), "inconsistent");
+    // A larger tree that begins otherwise; a proof left out.
     assert_eq!(refused(&witness, &text(&log, 1, 6, 3), 422), "inconsistent");
     let bare = format!("old 3\n\n{}", log.sign(6, root(&leaves(0, 0, 6))));
     assert_eq!(refused(&witness, bare.as_bytes(), 422), "inconsistent");

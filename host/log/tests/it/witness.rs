@@ -37,6 +37,8 @@ pub(crate) enum Mode {
     Ahead(u64),
     /// Answers with something that is no answer.
     Babbling,
+    /// Says of a fork at its own size that it is not consistent, where a conflict is to be said.
+    Inconsistent,
     /// Cosigns whatever it is shown, a fork as well.
     TwoFaced,
     /// Its clock stands at these Unix seconds.
@@ -146,7 +148,8 @@ impl State {
             SignedCheckpoint::open(note.as_bytes(), ORIGIN, std::slice::from_ref(log), &Ring).unwrap();
         let (size, root) = (opened.checkpoint().size(), *opened.checkpoint().root());
         let cares = mode != Mode::TwoFaced;
-        if cares && (request.old() != self.size || (size == self.size && size != 0 && root != self.root)) {
+        let is_fork = size == self.size && size != 0 && root != self.root;
+        if cares && (request.old() != self.size || (is_fork && mode != Mode::Inconsistent)) {
             return (StatusCode::CONFLICT, SIZE, format!("{}\n", self.size));
         }
         let proof = request.consistency();

@@ -6,9 +6,10 @@ use hyper::StatusCode;
 use vouchsafe_log::admission::{Admission, Admitted, Refusal};
 use vouchsafe_log::{Error, Folder, Log, NewLeaf, WitnessConfig};
 use vouchsafe_receipt::LeafType;
-use vouchsafe_translog::TrustedLog;
+use vouchsafe_translog::{TrustedLog, VerifierKey};
 use vouchsafe_verifier::UnixSeconds;
 use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_witness::{Limits, Server, State, Witness};
 
 use crate::common::{AdmitAll, Place, Running, config, copy_folder};
 use crate::witness::{Mode, TestWitness};
@@ -26,7 +27,11 @@ fn configs(witnesses: &[TestWitness]) -> Vec<WitnessConfig> {
 }
 
 fn trusted(place: &Place, witnesses: &[TestWitness], quorum: usize) -> TrustedLog {
-    let keys = witnesses.iter().map(|witness| witness.config.key.clone()).collect();
+    trusted_keys(place, &configs(witnesses), quorum)
+}
+
+fn trusted_keys(place: &Place, witnesses: &[WitnessConfig], quorum: usize) -> TrustedLog {
+    let keys = witnesses.iter().map(|witness| witness.key.clone()).collect();
     TrustedLog::new(place.key.public().clone(), keys, quorum).unwrap()
 }
 
@@ -211,6 +216,71 @@ async fn a_restored_folder_is_refused_when_a_witness_has_seen_more() {
     let proved = running.settle(&[b"three"]).await;
     assert_eq!(proved.verify(place.key.public(), &[b"three"]), [2]);
     running.stop().await.unwrap();
+}
+
+/// A witness as anybody runs it.
+struct Real {
+    config: WitnessConfig,
+    stop: tokio::sync::oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Real {
+    async fn start(place: &Place) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::init(folder.path(), "real.example/w", &ring::rand::SystemRandom::new()).unwrap();
+        let witness = Arc::new(Witness::new(state, &[place.key.public().to_string()]).unwrap());
+        let key = VerifierKey::parse(&witness.verifier_key(), &Ring).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let server = Server::bind(listen, witness, Limits::default()).await.unwrap();
+        let config = WitnessConfig { url: format!("http://{}", server.address()), key };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let ended = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self { config, stop, ended, _folder: folder }
+    }
+
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.ended.await.unwrap();
+    }
+}
+
+/// Another tree of the size that was cosigned: a log that has it does not go on.
+#[tokio::test]
+async fn a_fork_at_the_cosigned_size_is_recognised_from_real_and_other_witnesses() {
+    let place = Place::new();
+    let real = Real::start(&place).await;
+    let test = witnesses(&place, &[Mode::Inconsistent]).await;
+    let all = [real.config.clone(), test[0].config.clone()];
+    let start = |log: Log, of: &[WitnessConfig], quorum| {
+        Running::start(log, Arc::new(AdmitAll), config(of.to_vec(), quorum))
+    };
+    let running = start(place.open().unwrap(), &all, 2).await;
+    running.settle(&[b"one"]).await.verify(place.key.public(), &[b"one"]);
+    running.stop().await.unwrap();
+    let other = place.temp.path().join("other");
+    copy_folder(&place.root(), &other);
+    let running = start(place.open().unwrap(), &all, 2).await;
+    let proved = running.settle(&[b"two"]).await;
+    proved.verify(place.key.public(), &[b"two"]);
+    running.stop().await.unwrap();
+    let note = trusted_keys(&place, &all, 2).verify(proved.note.as_bytes(), &Ring).unwrap();
+    assert_eq!(note.size(), 2);
+
+    let open = || {
+        let folder = Folder::new(other.clone(), None, None);
+        Log::open(folder.open().unwrap(), Arc::clone(&place.key)).unwrap()
+    };
+    open().append(&[NewLeaf::new(b"another two".to_vec())]).unwrap();
+    for (witness, name) in [(&all[..1], "witness real.example/w"), (&all[1..], "witness w1.example")] {
+        let ended = start(open(), witness, 1).await.ended().await;
+        let Err(Error::Behind { held: 2, signed: 2, record }) = &ended else { panic!("{ended:?}") };
+        assert_eq!(record, name);
+    }
+    real.stop().await;
 }
 
 /// Two programs under one key, each with a folder of its own, and a witness that cosigns for both.
