@@ -24,11 +24,11 @@ pub(crate) enum Command {
     /// Run a log.
     Serve(Box<Serve>),
     /// Read every entry and every tile of a log that does not run, and say whether all of it is sound.
-    Check(Where),
+    Check(Existing),
     /// Measure: fill a throwaway log and offer leaves to it at a fixed rate.
     Load(Box<Load>),
     /// Rebuild what can be rebuilt of a log that does not run: tiles from entries, the index from tiles.
-    Repair(Where),
+    Repair(Existing),
     /// End a log that does not run, for ever: check all of it and destroy its key.
     Retire(Where),
 }
@@ -54,6 +54,17 @@ impl From<Where> for Folder {
     }
 }
 
+/// A log that has run before, and was restored perhaps.
+#[derive(Args)]
+pub(crate) struct Existing {
+    #[command(flatten)]
+    pub(crate) place: Where,
+    /// Make the high-water record anew: only where it is lost, and this folder certainly holds the newest that
+    /// was ever signed.
+    #[arg(long)]
+    pub(crate) create_high_water: bool,
+}
+
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
@@ -66,7 +77,7 @@ pub(crate) struct Init {
 #[derive(Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
-    pub(crate) place: Where,
+    pub(crate) log: Existing,
     /// The policy that a boot's evidence has to satisfy.
     #[arg(long, value_name = "POLICY")]
     pub(crate) admission: PathBuf,

@@ -104,6 +104,14 @@ pub enum Error {
         /// Which record says so.
         record: String,
     },
+    /// The high-water record is not where it should be.
+    #[error(
+        "this folder holds {held} entries, and the high-water record is missing: if its disk is not mounted, mount it; if the record is lost and this folder is certainly no old copy, start once with --create-high-water"
+    )]
+    HighWaterMissing {
+        /// The size held.
+        held: u64,
+    },
     /// A file of the tree is missing.
     #[error("{path} is missing: try `vouchsafe-log repair`")]
     Missing {
@@ -189,6 +197,7 @@ impl Error {
             Self::CheckpointMoved { .. } => "checkpoint_moved",
             Self::SignedDifferently { .. } => "signed_differently",
             Self::Behind { .. } => "behind",
+            Self::HighWaterMissing { .. } => "high_water_missing",
             Self::Missing { .. } => "missing",
             Self::Damaged { .. } => "damaged",
             Self::Root { .. } => "root",

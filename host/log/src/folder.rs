@@ -126,6 +126,19 @@ impl Folder {
         HighWaterFile::new(self.high_water.clone())
     }
 
+    /// Makes the high-water record anew where it was lost: for an operator who knows that this folder is no old copy.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there is a record: it is not to be made anew at every start. As storage fails.
+    pub fn create_high_water(&self) -> Result<(), Error> {
+        let record = self.high_water_record();
+        if record.read()?.is_some() {
+            let why = "there is a record: leave this out".into();
+            return Err(Error::Setting { name: "--create-high-water", why });
+        }
+        record.write(&self.open()?.lock.head()?.head)
+    }
+
     /// Renames the database, so that nothing of it is lost; gives its new path, if there was one.
     ///
     /// # Errors

@@ -63,8 +63,8 @@ impl Log {
     /// was signed.
     ///
     /// # Errors
-    /// [`Error::Behind`], [`Error::SignedDifferently`], [`Error::Missing`], [`Error::Damaged`],
-    /// [`Error::Root`], [`Error::DatabaseDamaged`], or as storage fails.
+    /// [`Error::Behind`], [`Error::SignedDifferently`], [`Error::HighWaterMissing`], [`Error::Missing`],
+    /// [`Error::Damaged`], [`Error::Root`], [`Error::DatabaseDamaged`], or as storage fails.
     pub fn open(storage: Storage, key: Arc<LogKey>) -> Result<Self, Error> {
         let head = storage.lock.head()?;
         check_signature(&head, &key)?;
@@ -82,6 +82,10 @@ impl Log {
                 check_against(&record, &head.head, name)?;
                 check_prefix(&storage, &record, &head.head, name)?;
             }
+        }
+        // `init` writes one. A disk that is not mounted looks just like none, and the folder beside it may be old.
+        if high_water.is_none() && head.head.size > 0 {
+            return Err(Error::HighWaterMissing { held: head.head.size });
         }
         storage.high_water.write(&head.head)?;
         Ok(Self { storage, key, head, edge: Arc::new(RwLock::new(edge)), bundle })

@@ -20,7 +20,7 @@ use vouchsafe_log::admission::PolicyAdmission;
 use vouchsafe_log::blobs::BlobPool;
 use vouchsafe_log::{Error, Folder, Log, check, repair, retire, serve};
 
-use arguments::{Cli, Command, Init, Load, Serve, Where};
+use arguments::{Cli, Command, Existing, Init, Load, Serve, Where};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
         Command::Vkey(place) => Folder::from(place).open_key().map(|key| say(&key.public().to_string())),
         Command::Serve(arguments) => run(run_log(*arguments)),
         Command::Load(arguments) => run(measure(*arguments)),
-        Command::Check(place) => check_log(place),
-        Command::Repair(place) => repair_log(place),
+        Command::Check(log) => check_log(log),
+        Command::Repair(log) => repair_log(log),
         Command::Retire(place) => retire_log(place),
     };
     match done {
@@ -49,6 +49,7 @@ fn exit_code(error: &Error) -> u8 {
         | Error::SignedDifferently { .. }
         | Error::CheckpointMoved { .. }
         | Error::DatabaseDamaged { .. }
+        | Error::HighWaterMissing { .. }
         | Error::Missing { .. }
         | Error::Damaged { .. }
         | Error::Root { .. }
@@ -78,9 +79,12 @@ fn run(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
 async fn run_log(arguments: Serve) -> Result<(), Error> {
     let config = arguments.settings.config()?;
     let policy = read_policy(&arguments.admission)?;
-    let folder = Folder::from(arguments.place);
+    let folder = Folder::from(arguments.log.place);
     let _held = folder.lock()?;
     let key = folder.open_key()?;
+    if arguments.log.create_high_water {
+        folder.create_high_water()?;
+    }
     let origin = key.public().to_string();
     let storage = folder.open()?;
     // First of all what a killed program left half done is completed.
@@ -110,14 +114,17 @@ fn read_policy(path: &std::path::Path) -> Result<Policy, Error> {
     }
 }
 
-fn check_log(place: Where) -> Result<(), Error> {
-    let folder = Folder::from(place);
+fn check_log(log: Existing) -> Result<(), Error> {
+    let folder = Folder::from(log.place);
     let _held = folder.lock()?;
     if let Some((head, report)) = retire::check(&folder, |done, size| progress("checked", done, size))? {
         say(&format!("retired, sound size={} boots={} blobs={}", head.size, report.boots, report.blobs));
         return Ok(());
     }
     let key = folder.open_key()?;
+    if log.create_high_water {
+        folder.create_high_water()?;
+    }
     let storage = folder.open()?;
     let head = Log::open(storage.clone(), key)?.head().head;
     let report = check::full(&storage, &head, |done| progress("checked", done, head.size))?;
@@ -133,11 +140,14 @@ fn retire_log(place: Where) -> Result<(), Error> {
     Ok(())
 }
 
-fn repair_log(place: Where) -> Result<(), Error> {
-    let folder = Folder::from(place);
+fn repair_log(log: Existing) -> Result<(), Error> {
+    let folder = Folder::from(log.place);
     let _held = folder.lock()?;
     let key = folder.open_key()?;
     let report = repair::run(&folder, &key, |done, size| progress("read", done, size))?;
+    if log.create_high_water {
+        folder.create_high_water()?;
+    }
     Log::open(folder.open()?, key)?;
     say(&format!(
         "repaired size={} tiles={} index={} boots={}",

@@ -165,7 +165,7 @@ pub trait Lock: Send + Sync {
 
 /// The largest head ever signed, kept apart from the database so that a restored database is noticed.
 pub trait HighWater: Send + Sync {
-    /// The record; `None` where there is none yet.
+    /// The record; `None` where there is none.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Damaged`].

@@ -56,6 +56,26 @@ fn an_old_copy_is_refused_by_each_record_on_its_own() {
     );
 }
 
+/// As when its disk is not mounted.
+#[test]
+fn a_missing_high_water_record_is_not_taken_for_a_new_log() {
+    let place = Place::new();
+    let record = place.root().join("high-water");
+    fs::remove_file(&record).unwrap();
+    place.open().unwrap();
+    assert!(record.exists(), "a log without entries has nothing to lose");
+    let mut log = place.open().unwrap();
+    log.append(&[leaf(1)]).unwrap();
+    drop(log);
+    fs::remove_file(&record).unwrap();
+    assert_eq!(place.open().unwrap_err(), Error::HighWaterMissing { held: 1 });
+    assert!(!record.exists(), "it is not made on the way");
+    place.folder.create_high_water().unwrap();
+    assert_eq!(place.open().unwrap().head().head.size, 1);
+    // Not something to be left in a unit file.
+    assert!(matches!(place.folder.create_high_water(), Err(Error::Setting { .. })));
+}
+
 #[test]
 fn a_size_signed_differently_is_never_signed_again() {
     let place = Place::with_leaves(10);
