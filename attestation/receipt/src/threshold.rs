@@ -226,7 +226,12 @@ impl SignedDocument {
     /// Whether each signature is under the id of one of the signers: so that nobody can make many documents of
     /// one by adding to it.
     pub fn is_by(&self, signers: &Signers) -> bool {
-        self.signatures.iter().all(|one| signers.find(&one.key_id).is_some())
+        self.count_by(signers) == self.signatures.len()
+    }
+
+    /// How many signatures are under the ids of signers, unchecked.
+    pub fn count_by(&self, signers: &Signers) -> usize {
+        self.signatures.iter().filter(|one| signers.find(&one.key_id).is_some()).count()
     }
 }
 

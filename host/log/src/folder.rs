@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::log::first_head;
 use crate::storage::{Database, Files, FolderLock, HighWater as _, HighWaterFile, Lock as _, Storage};
-use crate::{Error, LogKey, retire};
+use crate::{Error, LogKey, repair, retire};
 
 /// The paths of one log.
 #[derive(Debug, Clone)]
@@ -94,15 +94,20 @@ impl Folder {
         LogKey::open(&self.key).map(Arc::new)
     }
 
-    /// Opens what the log keeps. The folder must be [locked](Self::lock).
+    /// Opens what the log keeps. The folder must be [locked](Self::lock). A database from before releases were
+    /// indexed gets that index here, from the entries.
     ///
     /// # Errors
-    /// [`Error::NoLog`], [`Error::DatabaseDamaged`], [`Error::Database`] or [`Error::Io`].
+    /// [`Error::NoLog`], [`Error::DatabaseDamaged`], [`Error::Database`] or [`Error::Io`]; where entries are to be
+    /// read, [`Error::Missing`] or [`Error::Damaged`].
     pub fn open(&self) -> Result<Storage, Error> {
-        let database = Database::open(&self.database())?;
+        let database = Arc::new(Database::open(&self.database())?);
         // Read once here, so that a database without a head is named before anything else is.
-        database.head()?;
-        Ok(self.storage(Arc::new(database)))
+        let head = database.head()?.head;
+        if !database.has_releases()? {
+            database.fill_releases(&repair::releases(&self.files(), &head)?)?;
+        }
+        Ok(self.storage(database))
     }
 
     /// What the log keeps, with this database.

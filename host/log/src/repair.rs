@@ -96,6 +96,9 @@ pub fn run(folder: &Folder, key: &LogKey, mut progress: impl FnMut(u64, u64)) ->
         rebuild.restore(tile)?;
     }
     rebuild.flush()?;
+    if !database.has_releases()? {
+        database.fill_releases(&releases(&files, &head)?)?;
+    }
     Ok(rebuild.report)
 }
 
@@ -138,6 +141,22 @@ fn check_entries(files: &dyn Tiles, head: &TreeHead) -> Result<(), Error> {
             "the entries do not lead to the signed root: take them from a mirror".into(),
         )),
     }
+}
+
+/// Every release among the entries, and where it is.
+pub(crate) fn releases(files: &dyn Tiles, head: &TreeHead) -> Result<Vec<(Release, u64)>, Error> {
+    complete_staged(files, head)?;
+    let mut found = Vec::new();
+    for index in 0..head.size.div_ceil(tile::TILE_WIDTH) {
+        let Some(tile) = Tile::in_tree(0, index, head.size) else { break };
+        let bytes = read_bundle(files, tile)?;
+        let leaves = tile.leaves(&bytes).map_err(|error| damaged(&tile.entries_path(), &error))?;
+        for (place, leaf) in (tile.first_leaf()..).zip(leaves) {
+            let release = Leaf::parse(leaf).ok().as_ref().and_then(release_of);
+            found.extend(release.map(|release| (release, place)));
+        }
+    }
+    Ok(found)
 }
 
 struct Rebuild<'a> {

@@ -34,7 +34,7 @@ pub struct PolicyAdmission {
     blobs: Arc<BlobPool>,
     keys: Mutex<HashMap<[u8; 32], ReceiptKey>>,
     /// Releases that were admitted lately: by their payload, how many signatures, and the leaf's hash.
-    pub(super) pending: Mutex<HashMap<[u8; 32], (u64, Hash)>>,
+    pub(super) pending: Mutex<HashMap<[u8; 32], (usize, Hash)>>,
 }
 
 impl core::fmt::Debug for PolicyAdmission {

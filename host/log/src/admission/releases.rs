@@ -3,11 +3,12 @@
 //!
 //! Signatures are public, so that anybody can leave some of them out, and whoever signs with ECDSA can sign the same
 //! again with another signature. A payload therefore gets in once, and again only under more signatures than before:
-//! whoever asks for more of them than the log does still finds them, and no payload has more leaves than signers.
+//! whoever asks for more of them than the log does still finds them, and no payload has more leaves than signers. Only
+//! signatures of those count whom the policy names now, so that a release can be signed anew when its keys are rotated.
 
 use std::sync::PoisonError;
 
-use vouchsafe_receipt::threshold::Signers;
+use vouchsafe_receipt::threshold::SignedDocument;
 use vouchsafe_receipt::{ImageManifest, Leaf, LeafType, SignedImage, SignedRevocations};
 use vouchsafe_translog::Hash;
 use vouchsafe_verifier::UnixSeconds;
@@ -33,11 +34,10 @@ const RELEASE_ADMITTED_BEFORE: &str = "release_admitted_before";
 /// Most releases that are remembered to be on their way into the log.
 const PENDING_MAX: usize = 4_096;
 
-/// What a leaf releases, and under how many signatures; `None` for a leaf that releases nothing.
+/// What a leaf releases; `None` for a leaf that releases nothing.
 pub(crate) fn release_of(leaf: &Leaf) -> Option<Release> {
     let document = leaf.released()?;
-    let signatures = u64::try_from(document.signatures().len()).unwrap_or(u64::MAX);
-    Some(Release { payload: digest(&document.pae()), kind: leaf.leaf_type().byte(), signatures })
+    Some(Release { payload: digest(&document.pae()), kind: leaf.leaf_type().byte() })
 }
 
 impl PolicyAdmission {
@@ -62,40 +62,67 @@ impl PolicyAdmission {
         signed.verify(&signers, &Ring).map(|_| ()).or_else(|error| refuse(&error))
     }
 
-    /// Admits a release, whose signatures hold, that the log does not have under as many of them.
+    /// Admits a release, whose signatures hold, that the log does not have under as many of them. Of those that it
+    /// has, signatures count that are of signers whom the policy names now: a release can be signed anew with new keys.
     pub(super) fn release(&self, leaf: &Leaf, hash: &Hash) -> Result<Option<Release>, Refusal> {
-        let Some(release) = release_of(leaf) else { return Ok(None) };
+        let (Some(release), Some(document)) = (release_of(leaf), leaf.released()) else { return Ok(None) };
+        let signers = match leaf.leaf_type() {
+            LeafType::Image => self.policy.release_signers(&Ring),
+            _ => self.policy.revocation_signers(&Ring),
+        };
         let before = || Err(Refusal::Code(RELEASE_ADMITTED_BEFORE));
-        if self.storage.lock.release(&release.payload)?.is_some_and(|held| held >= release.signatures) {
-            return before();
+        let count =
+            |document: &SignedDocument| signers.as_ref().map_or(0, |signers| document.count_by(signers));
+        let signatures = count(document);
+        for place in self.storage.lock.release(&release.payload)? {
+            let held = self.released_at(place)?;
+            if held.released().is_some_and(|held| count(held) >= signatures) {
+                return before();
+            }
         }
         // What was admitted and is not in the log yet counts as well; itself, it may try again.
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_other = |(signatures, other): &(u64, Hash)| *signatures >= release.signatures && other != hash;
+        let is_other = |(held, other): &(usize, Hash)| *held >= signatures && other != hash;
         if pending.get(&release.payload).is_some_and(is_other) {
             return before();
         }
         if pending.len() >= PENDING_MAX {
             pending.clear();
         }
-        pending.insert(release.payload, (release.signatures, *hash));
+        pending.insert(release.payload, (signatures, *hash));
         Ok(Some(release))
     }
 
     /// The images that are released in this log, under those signers whom the policy names now: none where it does
     /// not ask for them.
     pub(super) fn images(&self) -> Result<Vec<ImageManifest>, Error> {
-        let Some(signers) = self.policy.release_signers(&Ring) else { return Ok(Vec::new()) };
-        let places = self.storage.lock.releases(LeafType::Image.byte())?;
-        let images = places.into_iter().map(|place| self.image_at(place, &signers));
-        images.filter_map(Result::transpose).collect()
+        self.images_where(|_| false)
     }
 
-    fn image_at(&self, place: u64, signers: &Signers) -> Result<Option<ImageManifest>, Error> {
+    /// The images to which a boot is held that is in the log at `index`: those that were released when it was
+    /// admitted, whoever may release now, and those that are.
+    pub(super) fn images_of_boot(&self, index: u64) -> Result<Vec<ImageManifest>, Error> {
+        self.images_where(|place| place < index)
+    }
+
+    fn images_where(&self, is_admitted: impl Fn(u64) -> bool) -> Result<Vec<ImageManifest>, Error> {
+        let Some(signers) = self.policy.release_signers(&Ring) else { return Ok(Vec::new()) };
+        let mut images: Vec<ImageManifest> = Vec::new();
+        for place in self.storage.lock.releases(LeafType::Image.byte())? {
+            let Leaf::Image(signed) = self.released_at(place)? else { continue };
+            // The log verified what it admitted, under the signers of that time.
+            let counts = is_admitted(place) || signed.verify(&signers, &Ring).is_ok();
+            if counts && !images.contains(signed.unverified_manifest()) {
+                images.push(signed.unverified_manifest().clone());
+            }
+        }
+        Ok(images)
+    }
+
+    fn released_at(&self, place: u64) -> Result<Leaf, Error> {
         let leaves = self.leaves(place, place.saturating_add(1))?;
-        let Some(Ok(Leaf::Image(signed))) = leaves.first().map(|leaf| Leaf::parse(leaf)) else {
-            return Err(damaged("the database", &"an image is not where it says"));
-        };
-        Ok(signed.verify(signers, &Ring).ok().map(|verified| verified.manifest().clone()))
+        let leaf = leaves.first().and_then(|leaf| Leaf::parse(leaf).ok());
+        leaf.filter(|leaf| leaf.released().is_some())
+            .ok_or_else(|| damaged("the database", &"a release is not where it says"))
     }
 }

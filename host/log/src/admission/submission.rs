@@ -156,11 +156,12 @@ impl<'a> Submission<'a> {
         let key = self.key(&boot)?;
         let record = EpochRecord::verify(signed.envelope(), &key, &Ring).or_else(|e| refuse(&e))?;
         let epoch = admission.attested(&record.statement, &record.evidence)?;
-        let (attested, admitted_with) = match self.boots.get(&boot) {
-            Some(boot) => (boot.attested.clone(), boot.endorsements.clone()),
+        let (attested, admitted_with, images) = match self.boots.get(&boot) {
+            Some(boot) => (boot.attested.clone(), boot.endorsements.clone(), admission.images()?),
             None => {
                 let row = admission.storage.lock.boot(&boot)?.ok_or(Refusal::Code(BOOT_NOT_ADMITTED))?;
-                admission.logged_boot(row.index)?
+                let (attested, endorsements) = admission.logged_boot(row.index)?;
+                (attested, endorsements, admission.images_of_boot(row.index)?)
             }
         };
         let newer = self.behind(place, &boot);
@@ -168,7 +169,7 @@ impl<'a> Submission<'a> {
         let endorsements = endorsed.map(|record| admission.endorsements(record)).transpose()?;
         let (policy, endorsements) = (&admission.policy, endorsements.as_ref());
         let logged = LoggedEpoch { boot: &attested, epoch: &epoch, number: record.epoch };
-        appraise_epoch(logged, endorsements, policy, &admission.images()?, self.at, &Ring)
+        appraise_epoch(logged, endorsements, policy, &images, self.at, &Ring)
             .map_err(|verdict| refused(&verdict))?;
         self.keep([record.statement.0, record.evidence.0], newer.as_ref())
     }

@@ -13,7 +13,9 @@ use crate::Error;
 
 /// "vsLg": tells this database from any other SQLite file.
 const APPLICATION_ID: i32 = 0x7673_4c67;
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+/// Has no index of releases, or one of other content, until [`Database::fill_releases`].
+const VERSION_BEFORE_RELEASES: i32 = 1;
 
 const SCHEMA: &str = "
     CREATE TABLE head (
@@ -33,14 +35,13 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Databases that were made before there was this table get it when they are opened; `repair` fills it.
 const RELEASES: &str = "
-    CREATE TABLE IF NOT EXISTS release (
-        payload BLOB PRIMARY KEY CHECK (length(payload) = 32),
-        kind INTEGER NOT NULL,
-        signatures INTEGER NOT NULL,
-        place INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS released (
+        place INTEGER PRIMARY KEY,
+        payload BLOB NOT NULL CHECK (length(payload) = 32),
+        kind INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS released_payload ON released (payload);
 ";
 
 /// The lock database.
@@ -65,6 +66,7 @@ impl Database {
         configure(&connection).map_err(failed)?;
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(SCHEMA).map_err(failed)?;
+        transaction.execute_batch(RELEASES).map_err(failed)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
         transaction
@@ -97,7 +99,7 @@ impl Database {
         let writer = connect().map_err(failed)?;
         let number = |name: &str| writer.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let found = (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
-        if found != (APPLICATION_ID, VERSION) {
+        if found.0 != APPLICATION_ID || ![VERSION_BEFORE_RELEASES, VERSION].contains(&found.1) {
             let message = format!("application and version {found:x?} are not those of a log's database");
             return Err(Error::DatabaseDamaged { path: shown, message });
         }
@@ -117,8 +119,33 @@ impl Database {
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
     pub fn clear_index(&self) -> Result<(), Error> {
         guard(&self.writer)
-            .execute_batch("BEGIN; DELETE FROM leaf; DELETE FROM boot; DELETE FROM release; COMMIT;")
+            .execute_batch("BEGIN; DELETE FROM leaf; DELETE FROM boot; DELETE FROM released; COMMIT;")
             .map_err(|error| classify(&self.path, &error))
+    }
+
+    /// Whether the index of releases is filled: a database from before there was one has none.
+    ///
+    /// # Errors
+    /// [`Error::Database`] or [`Error::DatabaseDamaged`].
+    pub fn has_releases(&self) -> Result<bool, Error> {
+        let version: i32 = guard(&self.writer)
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| classify(&self.path, &error))?;
+        Ok(version == VERSION)
+    }
+
+    /// Fills the index of releases with all that the log has.
+    ///
+    /// # Errors
+    /// [`Error::Database`] or [`Error::DatabaseDamaged`].
+    pub fn fill_releases(&self, releases: &[(Release, u64)]) -> Result<(), Error> {
+        let mut connection = guard(&self.writer);
+        let failed = |error: rusqlite::Error| classify(&self.path, &error);
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute_batch("DROP TABLE IF EXISTS release; DELETE FROM released;").map_err(failed)?;
+        insert(&transaction, &self.path, &[], &[], releases)?;
+        transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        transaction.commit().map_err(failed)
     }
 
     /// Adds leaves, boots and releases without moving the head: for rebuilding the index.
@@ -147,6 +174,17 @@ impl Database {
             .query_row("SELECT count(*) FROM leaf", [], |row| row.get(0))
             .map_err(|error| classify(&self.path, &error))?;
         Ok(count.unsigned_abs())
+    }
+
+    fn places(&self, select: &str, of: &dyn rusqlite::ToSql) -> Result<Vec<u64>, Error> {
+        let connection = guard(&self.reader);
+        connection
+            .prepare_cached(select)
+            .and_then(|mut select| {
+                let places = select.query_map([of], |row| row.get::<_, i64>(0))?;
+                places.map(|place| place.map(i64::unsigned_abs)).collect()
+            })
+            .map_err(|error| classify(&self.path, &error))
     }
 }
 
@@ -215,24 +253,12 @@ impl Lock for Database {
             .map_err(|error| classify(&self.path, &error))
     }
 
-    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error> {
-        let connection = guard(&self.reader);
-        connection
-            .prepare_cached("SELECT signatures FROM release WHERE payload = ?1")
-            .and_then(|mut select| select.query_row([payload], |row| row.get::<_, i64>(0)).optional())
-            .map(|found| found.map(i64::unsigned_abs))
-            .map_err(|error| classify(&self.path, &error))
+    fn release(&self, payload: &[u8; 32]) -> Result<Vec<u64>, Error> {
+        self.places("SELECT place FROM released WHERE payload = ?1 ORDER BY place", payload)
     }
 
     fn releases(&self, kind: u8) -> Result<Vec<u64>, Error> {
-        let connection = guard(&self.reader);
-        connection
-            .prepare_cached("SELECT place FROM release WHERE kind = ?1 ORDER BY place")
-            .and_then(|mut select| {
-                let places = select.query_map([kind], |row| row.get::<_, i64>(0))?;
-                places.map(|place| place.map(i64::unsigned_abs)).collect()
-            })
-            .map_err(|error| classify(&self.path, &error))
+        self.places("SELECT place FROM released WHERE kind = ?1 ORDER BY place", &kind)
     }
 }
 
@@ -260,16 +286,13 @@ fn insert(
     for boot in boots {
         add.execute(params![boot.id, boot.spki, signed(boot.index)?]).map_err(failed)?;
     }
-    // Of one payload, the leaf with the most signatures counts.
     let mut add = connection
         .prepare_cached(
-            "INSERT INTO release (payload, kind, signatures, place) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET signatures = excluded.signatures, place = excluded.place
-             WHERE excluded.signatures > signatures",
+            "INSERT INTO released (place, payload, kind) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )
         .map_err(failed)?;
-    for (Release { payload, kind, signatures }, place) in releases {
-        add.execute(params![payload, kind, signed(*signatures)?, signed(*place)?]).map_err(failed)?;
+    for (Release { payload, kind }, place) in releases {
+        add.execute(params![signed(*place)?, payload, kind]).map_err(failed)?;
     }
     Ok(())
 }

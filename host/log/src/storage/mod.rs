@@ -51,8 +51,6 @@ pub struct Release {
     pub payload: [u8; 32],
     /// The type byte of its leaf.
     pub kind: u8,
-    /// How many signatures its leaf has.
-    pub signatures: u64,
 }
 
 /// The public files: tiles, entry bundles and the checkpoint, with the staging area beside them.
@@ -151,12 +149,12 @@ pub trait Lock: Send + Sync {
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
     fn boot(&self, id: &[u8; 32]) -> Result<Option<BootRow>, Error>;
-    /// How many signatures the leaf with the most has that has this payload.
+    /// Where the leaves are that release this payload, in their order.
     ///
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].
-    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error>;
-    /// Where the releases of a kind are, of each payload the leaf with the most signatures, in their order.
+    fn release(&self, payload: &[u8; 32]) -> Result<Vec<u64>, Error>;
+    /// Where the releases of a kind are, in their order.
     ///
     /// # Errors
     /// [`Error::Database`] or [`Error::DatabaseDamaged`].

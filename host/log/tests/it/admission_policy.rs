@@ -49,7 +49,7 @@ impl Desk {
         self.place
     }
 
-    fn post(&self, blobs: impl IntoIterator<Item = Vec<u8>>) {
+    pub(crate) fn post(&self, blobs: impl IntoIterator<Item = Vec<u8>>) {
         blobs.into_iter().for_each(|blob| self.blobs.hold(Ring.sha256(&blob), blob.into()));
     }
 
@@ -76,14 +76,14 @@ impl Desk {
 }
 
 /// An epoch's leaf and its blobs.
-fn epoch(boot: &Boot, number: u64, attested: &AttestedStatement) -> (Vec<u8>, [Vec<u8>; 2]) {
+pub(crate) fn epoch(boot: &Boot, number: u64, attested: &AttestedStatement) -> (Vec<u8>, [Vec<u8>; 2]) {
     let record = EpochRecord::of(boot.key.id(), number, attested, &Ring);
     let leaf = envelope_leaf(&boot.sign(PayloadType::Epoch, &record.to_bytes())).unwrap();
     (leaf, [attested.statement.0.clone(), evidence_blob(&attested.evidence)])
 }
 
 /// An epoch of `boot`, its statement changed, attested by `machine`.
-fn attested(
+pub(crate) fn attested(
     boot: &Boot,
     machine: &TdxMachine,
     change: impl FnOnce(&mut EpochStatement),

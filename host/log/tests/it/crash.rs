@@ -110,7 +110,7 @@ impl Lock for MortalLock {
         self.1.read()?;
         self.0.boot(id)
     }
-    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error> {
+    fn release(&self, payload: &[u8; 32]) -> Result<Vec<u64>, Error> {
         self.1.read()?;
         self.0.release(payload)
     }

@@ -74,7 +74,7 @@ impl Lock for Disk {
     fn boot(&self, id: &[u8; 32]) -> Result<Option<BootRow>, Error> {
         self.inner.lock.boot(id)
     }
-    fn release(&self, payload: &[u8; 32]) -> Result<Option<u64>, Error> {
+    fn release(&self, payload: &[u8; 32]) -> Result<Vec<u64>, Error> {
         self.inner.lock.release(payload)
     }
     fn releases(&self, kind: u8) -> Result<Vec<u64>, Error> {

@@ -19,7 +19,7 @@ use vouchsafe_verifier::encoding::{Hex, to_base64};
 use vouchsafe_verifier::{Evidence, Moment, UnixSeconds};
 
 use crate::admission::{Boot, Vendor};
-use crate::admission_policy::{Desk, KEY, settling};
+use crate::admission_policy::{Desk, KEY, attested, epoch, settling};
 use crate::common::Place;
 
 struct Key {
@@ -162,25 +162,78 @@ fn a_payload_is_logged_once_and_again_only_under_more_signatures() {
     assert_eq!(desk.submit(&[&some_image(&[b, c])], now), ["release_admitted_before"]);
 }
 
+/// What a boot of a TD measures to, with another command line perhaps.
+fn measured(boot: &Boot, rtmr2: Option<Hex<48>>) -> ImageMeasurement {
+    let Evidence::Tdx { quote, .. } = &boot.attested.evidence else { panic!("not of a TD") };
+    // Intel TDX DCAP quoting library API, *TD quote body*: MRTD and the RTMRs in a version 4 quote.
+    let register = |offset: usize| Hex::<48>(quote.0[offset..offset + 48].try_into().unwrap());
+    let rtmr2 = rtmr2.unwrap_or_else(|| register(472));
+    let [mrtd, rtmr1, rtmr2] = [register(184), register(424), rtmr2].map(|digest| vec![digest]);
+    let digests = ImageDigests::Tdx { mrtd, rtmr0: None, rtmr1, rtmr2, rtmr3: None };
+    ImageMeasurement { name: "td".into(), digests }
+}
+
 #[test]
 fn a_boot_gets_in_after_the_release_of_its_image_where_the_policy_asks_for_one() {
     let now = Vendor::get().now;
     let key = Key::new();
     let mut desk = Desk::new(|policy| requiring(policy, &[&key], 1));
     let boot = Boot::with(Vendor::get(), |statement| statement.settlement = settling());
-    let Evidence::Tdx { quote, .. } = &boot.attested.evidence else { panic!("not of a TD") };
-    // Intel TDX DCAP quoting library API, *TD quote body*: MRTD and the RTMRs in a version 4 quote.
-    let register = |offset: usize| Hex::<48>(quote.0[offset..offset + 48].try_into().unwrap());
-    let measurement = |rtmr2: Hex<48>| {
-        let [mrtd, rtmr1, rtmr2] = [register(184), register(424), rtmr2].map(|digest| vec![digest]);
-        let digests = ImageDigests::Tdx { mrtd, rtmr0: None, rtmr1, rtmr2, rtmr3: None };
-        ImageMeasurement { name: "td".into(), digests }
-    };
     assert_eq!(desk.boot(&boot, now), "image_not_released");
-    assert_eq!(desk.submit(&[&image(measurement(Hex([9; 48])), &[&key])], now), ["ok"]);
+    assert_eq!(desk.submit(&[&image(measured(&boot, Some(Hex([9; 48]))), &[&key])], now), ["ok"]);
     assert_eq!(desk.boot(&boot, now), "image_not_released", "another command line's");
-    assert_eq!(desk.submit(&[&image(measurement(register(472)), &[&key])], now), ["ok"]);
+    assert_eq!(desk.submit(&[&image(measured(&boot, None), &[&key])], now), ["ok"]);
     assert_eq!(desk.boot(&boot, now), "ok");
+}
+
+/// The keys that release are rotated: what runs goes on, and what is released is signed anew.
+#[test]
+fn a_release_is_signed_anew_with_new_keys_and_running_boots_go_on_meanwhile() {
+    let now = Vendor::get().now;
+    let [old, other_old, new, other_new] = [Key::new(), Key::new(), Key::new(), Key::new()];
+    let boot = || Boot::with(Vendor::get(), |statement| statement.settlement = settling());
+    let running = boot();
+    let mut desk = Desk::new(|policy| requiring(policy, &[&old, &other_old], 1));
+    let released = |keys: &[&Key]| image(measured(&running, None), keys);
+    assert_eq!(desk.submit(&[&released(&[&old, &other_old])], now), ["ok"]);
+    assert_eq!(desk.boot(&running, now), "ok");
+
+    let mut desk = Desk::over(desk.into_place(), |policy| requiring(policy, &[&new, &other_new], 1));
+    let next = boot();
+    assert_eq!(desk.boot(&next, now), "image_not_released");
+    let (leaf, blobs) = epoch(&running, 0, &attested(&running, &running.machine, |_| ()));
+    desk.post(blobs);
+    assert_eq!(desk.submit(&[&leaf], now), ["ok"]);
+    // Fewer signatures than before, and the first that count.
+    assert_eq!(desk.submit(&[&released(&[&new])], now), ["ok"]);
+    assert_eq!(desk.submit(&[&released(&[&other_new])], now), ["release_admitted_before"]);
+    assert_eq!(desk.boot(&next, now), "ok");
+    // All of it is found again in the entries.
+    let place = desk.into_place();
+    let head = place.open().unwrap().head().head;
+    repair::run(&place.folder, &place.key, |_, _| ()).unwrap();
+    check::full(&place.storage(), &head, |_| ()).unwrap();
+    let mut desk = Desk::over(place, |policy| requiring(policy, &[&new, &other_new], 1));
+    assert_eq!(desk.submit(&[&released(&[&other_new])], now), ["release_admitted_before"]);
+    assert_eq!(desk.boot(&boot(), now), "ok");
+}
+
+/// A database of before releases were indexed gets its index when it is opened.
+#[test]
+fn an_old_database_learns_of_the_releases_in_its_log() {
+    let now = Vendor::get().now;
+    let key = Key::new();
+    let rules = |policy: &mut Value| requiring(policy, &[&key], 1);
+    let mut desk = Desk::new(rules);
+    assert_eq!(desk.submit(&[&some_image(&[&key])], now), ["ok"]);
+    let place = desk.into_place();
+    let head = place.open().unwrap().head().head;
+    let database = rusqlite::Connection::open(place.folder.database()).unwrap();
+    database.execute_batch("DROP TABLE released; PRAGMA user_version = 1;").unwrap();
+    drop(database);
+    check::full(&place.storage(), &head, |_| ()).unwrap();
+    let mut desk = Desk::over(place, rules);
+    assert_eq!(desk.submit(&[&some_image(&[&key])], now), ["release_admitted_before"]);
 }
 
 proptest! {
