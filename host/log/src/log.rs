@@ -35,15 +35,17 @@ pub struct NewLeaf {
     pub hash: Hash,
     /// For a boot leaf: the boot's id and the SPKI of its receipt key.
     pub boot: Option<([u8; 32], Vec<u8>)>,
-    /// For what several people released together: what, and under how many signatures.
+    /// For what several people released together: what.
     pub release: Option<Release>,
+    /// Lives as long as the leaf is on its way into the log: until its batch is over, or nobody submits it.
+    pub(crate) on_its_way: Option<Arc<()>>,
 }
 
 impl NewLeaf {
     /// A leaf that admits no boot and is no release.
     pub fn new(bytes: Vec<u8>) -> Self {
         let hash = merkle::leaf_hash(&bytes, &Ring);
-        Self { bytes, hash, boot: None, release: None }
+        Self { bytes, hash, boot: None, release: None, on_its_way: None }
     }
 }
 

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use vouchsafe_bundle::Policy;
 use vouchsafe_receipt::records::{parse_endorsements_blob, parse_evidence_blob};
 use vouchsafe_receipt::{AttestedStatement, EndorsementsRecord, Leaf, ReceiptKey, ReceiptPayload};
-use vouchsafe_translog::{Hash, Tile};
+use vouchsafe_translog::Tile;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
+use super::releases::Pending;
 use super::submission::{BLOB_MISSING, PAYLOAD_LIMITS, Submission, refuse, unverified};
 use super::{Admission, Admitted, Refusal};
 use crate::Error;
@@ -33,8 +34,8 @@ pub struct PolicyAdmission {
     pub(super) storage: Storage,
     blobs: Arc<BlobPool>,
     keys: Mutex<HashMap<[u8; 32], ReceiptKey>>,
-    /// Releases that were admitted lately: by their payload, how many signatures, and the leaf's hash.
-    pub(super) pending: Mutex<HashMap<[u8; 32], (usize, Hash)>>,
+    /// Releases on their way into the log, by their payload.
+    pub(super) pending: Mutex<HashMap<[u8; 32], Pending>>,
 }
 
 impl core::fmt::Debug for PolicyAdmission {

@@ -6,7 +6,7 @@
 //! whoever asks for more of them than the log does still finds them, and no payload has more leaves than signers. Only
 //! signatures of those count whom the policy names now, so that a release can be signed anew when its keys are rotated.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError, Weak};
 
 use vouchsafe_receipt::threshold::SignedDocument;
 use vouchsafe_receipt::{ImageManifest, Leaf, LeafType, SignedImage, SignedRevocations};
@@ -31,8 +31,13 @@ const IMAGE_SIGNER_UNKNOWN: &str = "image_signer_unknown";
 /// The log has this payload under as many signatures or more.
 const RELEASE_ADMITTED_BEFORE: &str = "release_admitted_before";
 
-/// Most releases that are remembered to be on their way into the log.
-const PENDING_MAX: usize = 4_096;
+/// A release on its way into the log: it ends with its leaf, and so when its batch failed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    signatures: usize,
+    hash: Hash,
+    leaf: Weak<()>,
+}
 
 /// What a leaf releases; `None` for a leaf that releases nothing.
 pub(crate) fn release_of(leaf: &Leaf) -> Option<Release> {
@@ -64,7 +69,7 @@ impl PolicyAdmission {
 
     /// Admits a release, whose signatures hold, that the log does not have under as many of them. Of those that it
     /// has, signatures count that are of signers whom the policy names now: a release can be signed anew with new keys.
-    pub(super) fn release(&self, leaf: &Leaf, hash: &Hash) -> Result<Option<Release>, Refusal> {
+    pub(super) fn release(&self, leaf: &Leaf, hash: &Hash) -> Result<Option<(Release, Arc<()>)>, Refusal> {
         let (Some(release), Some(document)) = (release_of(leaf), leaf.released()) else { return Ok(None) };
         let signers = match leaf.leaf_type() {
             LeafType::Image => self.policy.release_signers(&Ring),
@@ -74,23 +79,24 @@ impl PolicyAdmission {
         let count =
             |document: &SignedDocument| signers.as_ref().map_or(0, |signers| document.count_by(signers));
         let signatures = count(document);
+        // What is on its way into the log counts as well; itself, it may try again. What is so no more is in the log
+        // by now, if it ever will be: so the log is looked at second.
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = pending.get(&release.payload).and_then(|held| Some((held, held.leaf.upgrade()?)));
+        let leaf = match held {
+            Some((held, leaf)) if held.hash == *hash => leaf,
+            Some((held, _)) if held.signatures >= signatures => return before(),
+            _ => Arc::default(),
+        };
         for place in self.storage.lock.release(&release.payload)? {
             let held = self.released_at(place)?;
             if held.released().is_some_and(|held| count(held) >= signatures) {
                 return before();
             }
         }
-        // What was admitted and is not in the log yet counts as well; itself, it may try again.
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_other = |(held, other): &(usize, Hash)| *held >= signatures && other != hash;
-        if pending.get(&release.payload).is_some_and(is_other) {
-            return before();
-        }
-        if pending.len() >= PENDING_MAX {
-            pending.clear();
-        }
-        pending.insert(release.payload, (signatures, *hash));
-        Ok(Some(release))
+        pending.retain(|_, held| held.leaf.strong_count() > 0);
+        pending.insert(release.payload, Pending { signatures, hash: *hash, leaf: Arc::downgrade(&leaf) });
+        Ok(Some((release, leaf)))
     }
 
     /// The images that are released in this log, under those signers whom the policy names now: none where it does

@@ -99,7 +99,8 @@ impl<'a> Submission<'a> {
             Leaf::Revocation(signed) => self.admission.revocations(signed, self.at)?,
             _ => return Err(Refusal::Code("leaf_type_unknown")),
         }
-        admitted.leaf.release = self.admission.release(leaf, &admitted.leaf.hash)?;
+        let released = self.admission.release(leaf, &admitted.leaf.hash)?;
+        (admitted.leaf.release, admitted.leaf.on_its_way) = released.unzip();
         Ok(admitted)
     }
 

@@ -162,6 +162,19 @@ fn a_payload_is_logged_once_and_again_only_under_more_signatures() {
     assert_eq!(desk.submit(&[&some_image(&[b, c])], now), ["release_admitted_before"]);
 }
 
+/// What came to nothing does not stand in the way of the same release with another of its signatures.
+#[test]
+fn a_release_whose_batch_failed_can_be_offered_again_in_any_form() {
+    let now = Vendor::get().now;
+    let (a, b) = (Key::new(), Key::new());
+    let mut desk = Desk::new(|policy| requiring(policy, &[&a, &b], 1));
+    desk.is_failing = true;
+    assert_eq!(desk.submit(&[&some_image(&[&a])], now), ["ok"]);
+    desk.is_failing = false;
+    assert_eq!(desk.submit(&[&some_image(&[&b])], now), ["ok"]);
+    assert_eq!(desk.submit(&[&some_image(&[&a])], now), ["release_admitted_before"]);
+}
+
 /// What a boot of a TD measures to, with another command line perhaps.
 fn measured(boot: &Boot, rtmr2: Option<Hex<48>>) -> ImageMeasurement {
     let Evidence::Tdx { quote, .. } = &boot.attested.evidence else { panic!("not of a TD") };
