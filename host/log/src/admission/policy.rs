@@ -14,7 +14,7 @@ use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
-use super::releases::Pending;
+use super::releases::{Pending, ReadImage};
 use super::submission::{BLOB_MISSING, PAYLOAD_LIMITS, Submission, refuse, unverified};
 use super::{Admission, Admitted, Refusal};
 use crate::Error;
@@ -36,6 +36,8 @@ pub struct PolicyAdmission {
     keys: Mutex<HashMap<[u8; 32], ReceiptKey>>,
     /// Releases on their way into the log, by their payload.
     pub(super) pending: Mutex<HashMap<[u8; 32], Pending>>,
+    /// The images in the log, in their order, as far as they were asked for.
+    pub(super) images: Mutex<Vec<ReadImage>>,
 }
 
 impl core::fmt::Debug for PolicyAdmission {
@@ -47,7 +49,8 @@ impl core::fmt::Debug for PolicyAdmission {
 impl PolicyAdmission {
     /// Admission of boots that `policy` accepts into the log that `storage` keeps.
     pub fn new(policy: Policy, storage: Storage, blobs: Arc<BlobPool>) -> Self {
-        Self { policy, storage, blobs, keys: Mutex::default(), pending: Mutex::default() }
+        let (keys, pending, images) = Default::default();
+        Self { policy, storage, blobs, keys, pending, images }
     }
 
     /// The receipt key of a boot that is in the log.

@@ -45,6 +45,15 @@ pub(crate) fn release_of(leaf: &Leaf) -> Option<Release> {
     Some(Release { payload: digest(&document.pae()), kind: leaf.leaf_type().byte() })
 }
 
+/// An image in the log. Its leaf never changes, nor does the policy while the program runs: read and verified once.
+#[derive(Debug)]
+pub(super) struct ReadImage {
+    place: u64,
+    /// Whether enough of those signed it whom the policy names now.
+    is_by_signers: bool,
+    manifest: ImageManifest,
+}
+
 impl PolicyAdmission {
     /// Admits a list of revocations that those sign whom the log's policy names, and nobody else. It is public from
     /// then on; whether anything is refused for it is for those to decide who read it.
@@ -113,13 +122,22 @@ impl PolicyAdmission {
 
     fn images_where(&self, is_admitted: impl Fn(u64) -> bool) -> Result<Vec<ImageManifest>, Error> {
         let Some(signers) = self.policy.release_signers(&Ring) else { return Ok(Vec::new()) };
-        let mut images: Vec<ImageManifest> = Vec::new();
-        for place in self.storage.lock.releases(LeafType::Image.byte())? {
+        let places = self.storage.lock.releases(LeafType::Image.byte())?;
+        let mut read = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in places {
+            if read.last().is_some_and(|last| last.place >= place) {
+                continue;
+            }
             let Leaf::Image(signed) = self.released_at(place)? else { continue };
+            let is_by_signers = signed.verify(&signers, &Ring).is_ok();
+            read.push(ReadImage { place, is_by_signers, manifest: signed.unverified_manifest().clone() });
+        }
+        let mut images: Vec<ImageManifest> = Vec::new();
+        for image in read.iter() {
             // The log verified what it admitted, under the signers of that time.
-            let counts = is_admitted(place) || signed.verify(&signers, &Ring).is_ok();
-            if counts && !images.contains(signed.unverified_manifest()) {
-                images.push(signed.unverified_manifest().clone());
+            let counts = image.is_by_signers || is_admitted(image.place);
+            if counts && !images.contains(&image.manifest) {
+                images.push(image.manifest.clone());
             }
         }
         Ok(images)

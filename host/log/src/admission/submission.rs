@@ -21,10 +21,15 @@ pub(super) const BLOB_MISSING: &str = "blob_missing";
 const BOOT_NOT_ADMITTED: &str = "boot_not_admitted";
 /// The boot is in this log with another boot leaf.
 const BOOT_ADMITTED_BEFORE: &str = "boot_admitted_before";
+/// The submission has more new boots than one may have.
+const BOOTS_TOO_MANY: &str = "boots_too_many";
 /// Endorsements come in together with what was admitted with them.
 const ENDORSEMENTS_ALONE: &str = "endorsements_without_boot";
 
 pub(super) const PAYLOAD_LIMITS: Limits = Limits { bytes_max: 4096, depth_max: 4 };
+
+/// Most new boots that are judged in one submission: their evidence costs milliseconds, and anyone may submit.
+const BOOTS_MAX: usize = 64;
 
 /// One submission: what it may refer to within itself.
 pub(super) struct Submission<'a> {
@@ -37,6 +42,10 @@ pub(super) struct Submission<'a> {
     boots: HashMap<[u8; 32], Boot>,
     /// Endorsements with which something was admitted.
     used: Vec<EndorsementsRecord>,
+    /// How many new boots were judged, or are being judged.
+    judged_boots: usize,
+    /// What was said of epochs, which cost as much: nobody has one judged twice.
+    judged_epochs: HashMap<&'a [u8], Result<Admitted, Refusal>>,
 }
 
 /// A boot that was admitted in this submission.
@@ -62,12 +71,21 @@ impl<'a> Submission<'a> {
                 _ => None,
             })
             .collect();
-        Self { admission, at, leaves, endorsements, boots: HashMap::new(), used: Vec::new() }
+        let (boots, used, judged_boots, judged_epochs) = Default::default();
+        Self { admission, at, leaves, endorsements, boots, used, judged_boots, judged_epochs }
     }
 
     pub(super) fn judge(mut self) -> Vec<Result<Admitted, Refusal>> {
         let leaves = core::mem::take(&mut self.leaves);
-        let judge = |(place, (bytes, leaf)): (usize, (&[u8], _))| match leaf {
+        let judge = |(place, (bytes, leaf)): (usize, (&'a [u8], _))| match leaf {
+            Ok(leaf @ Leaf::Epoch(_)) => match self.judged_epochs.get(bytes) {
+                Some(judged) => judged.clone(),
+                None => {
+                    let judged = self.admit(place, &leaf, bytes);
+                    self.judged_epochs.insert(bytes, judged.clone());
+                    judged
+                }
+            },
             Ok(leaf) => self.admit(place, &leaf, bytes),
             Err(error) => refuse(&error),
         };
@@ -131,6 +149,10 @@ impl<'a> Submission<'a> {
         }
         if self.boots.contains_key(&boot) {
             return Err(Refusal::Code(BOOT_ADMITTED_BEFORE));
+        }
+        self.judged_boots = self.judged_boots.saturating_add(1);
+        if self.judged_boots > BOOTS_MAX {
+            return Err(Refusal::Code(BOOTS_TOO_MANY));
         }
         let claimed = unverified(signed)?;
         let statement = admission.blob(&claimed.statement.0)?;

@@ -236,3 +236,18 @@ fn later_epochs_bring_newer_endorsements() {
     desk.post(blobs);
     assert_eq!(desk.submit(&[&next, &record], later), ["ok"]);
 }
+
+/// Evidence is dear to verify, and anyone may submit.
+#[test]
+fn one_submission_has_so_many_new_boots_judged_and_no_more() {
+    let now = Vendor::get().now;
+    let mut desk = Desk::new(|_| ());
+    let (boot, honest) = (Boot::new(), Boot::new());
+    // Each is another leaf, since its signature is.
+    let leaves: Vec<_> = (0..66).map(|_| boot.boot_leaf()).collect();
+    let leaves: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
+    let codes = desk.submit(&leaves, now);
+    assert_eq!(codes.iter().filter(|code| **code == "blob_missing").count(), 64);
+    assert_eq!(codes[64..], ["boots_too_many"; 2]);
+    assert_eq!(desk.boot(&honest, now), "ok", "of another submission");
+}
