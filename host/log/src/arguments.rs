@@ -118,7 +118,7 @@ pub(crate) struct Settings {
     /// A witness: where it answers, and its verifier key. May be given several times.
     #[arg(long, value_name = "URL=VKEY")]
     witness: Vec<String>,
-    /// How many witnesses must cosign before a checkpoint is published; the majority unless given.
+    /// How many witnesses must cosign before a checkpoint is published: the majority unless given, and no fewer.
     #[arg(long, value_name = "COUNT")]
     quorum: Option<usize>,
     /// How long leaves are collected before they are sequenced together, in milliseconds.
@@ -153,6 +153,12 @@ impl Settings {
             (0, Some(_)) => return wrong("there are no witnesses to make one"),
             (_, Some(0)) => return wrong("a quorum of zero trusts nobody's eyes"),
             (count @ 1.., _) if quorum > count => return wrong("it is above the number of witnesses"),
+            // Of two quorums one witness is in both, so that a restored folder meets one that has seen more.
+            (count @ 1.., _) if quorum < majority => {
+                let why =
+                    format!("{quorum} of {count} is no majority: a restored log could be forked unnoticed");
+                return wrong(&why);
+            }
             _ => {}
         }
         Ok(ServeConfig {
@@ -169,5 +175,45 @@ impl Settings {
             alarm_s: self.alarm_s,
             connections_max: self.connections_max,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vouchsafe_translog::{Algorithm, VerifierKey};
+    use vouchsafe_verifier::crypto::Ring;
+
+    #[test]
+    fn a_quorum_is_a_majority_of_the_witnesses_there_are() {
+        let quorum = |count: u8, quorum: Option<&str>| {
+            let mut line =
+                vec!["vouchsafe-log".to_owned(), "serve".into(), "--dir=d".into(), "--admission=p".into()];
+            for n in 0..count {
+                let key =
+                    VerifierKey::new(&format!("w{n}"), Algorithm::CosignatureV1, [n; 32], &Ring).unwrap();
+                line.push(format!("--witness=http://127.0.0.1:{}={key}", 9_000 + u16::from(n)));
+            }
+            line.extend(quorum.map(|quorum| format!("--quorum={quorum}")));
+            let Command::Serve(serve) = Cli::parse_from(line).command else { panic!("not serve") };
+            serve.settings.config().map(|config| config.witnesses.quorum).map_err(|error| error.code())
+        };
+        assert_eq!(quorum(0, None), Ok(1), "not asked for without witnesses");
+        for (count, given, expected) in [
+            (1, None, Ok(1)),
+            (2, None, Ok(2)),
+            (3, None, Ok(2)),
+            (3, Some("2"), Ok(2)),
+            (3, Some("3"), Ok(3)),
+            (4, Some("3"), Ok(3)),
+            (0, Some("1"), Err("setting")),
+            (2, Some("0"), Err("setting")),
+            (2, Some("1"), Err("setting")),
+            (3, Some("1"), Err("setting")),
+            (4, Some("2"), Err("setting")),
+            (3, Some("4"), Err("setting")),
+        ] {
+            assert_eq!(quorum(count, given), expected, "{given:?} of {count}");
+        }
     }
 }
