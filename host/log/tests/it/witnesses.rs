@@ -150,17 +150,18 @@ async fn without_a_quorum_nothing_is_answered_and_nothing_is_lost() {
     let running = Running::start(place.open().unwrap(), Arc::new(AdmitAll), config).await;
     running.settle(&[b"first"]).await;
     witnesses[1].behave(Mode::Failing);
-    // In the log soon, but not witnessed: the submitter is told to come again.
+    // In the log soon, however slow this machine is, but not witnessed: the submitter is told to come again.
+    let is_told = |body: &[u8]| body.starts_with(b"{\"error\":\"not_witnessed_in_time\"");
     let mut refused = running.add(&[b"second"]).await;
-    for _ in 0..10 {
-        if refused.status() != StatusCode::OK {
+    for _ in 0..100 {
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "answered without a quorum");
+        assert_eq!(refused.headers()["retry-after"], "1");
+        if is_told(refused.body()) {
             break;
         }
         refused = running.add(&[b"second"]).await;
     }
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.headers()["retry-after"], "1");
-    assert!(refused.body().starts_with(b"{\"error\":\"not_witnessed_in_time\""), "{refused:?}");
+    assert!(is_told(refused.body()), "{refused:?}");
     witnesses[1].behave(Mode::Good);
     let proved = running.settle(&[b"second"]).await;
     assert_eq!(proved.verify(place.key.public(), &[b"second"]), [1], "doubled");
