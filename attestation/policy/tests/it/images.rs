@@ -9,7 +9,7 @@ use vouchsafe_verifier::{Moment, UnixSeconds};
 use crate::common::sound_snp;
 use crate::program::{file, run};
 
-fn unsigned() -> String {
+pub(crate) fn unsigned() -> String {
     let digests = ImageDigests::SevSnp { measurement: Hex([7; 48]) };
     let one = ImageMeasurement { name: "1 vCPU".into(), digests };
     let issued = Moment(UnixSeconds(1_800_000_000));

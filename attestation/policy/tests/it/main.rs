@@ -15,3 +15,4 @@ mod program;
 mod revocations;
 mod schemas;
 mod signatures;
+mod submit;

@@ -38,7 +38,10 @@ const ALLOWED: [(&str, &[&str]); 29] = [
         ],
     ),
     ("vouchsafe-measure", &["vouchsafe-verifier"]),
-    ("vouchsafe-policy", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
+    (
+        "vouchsafe-policy",
+        &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-translog", "vouchsafe-verifier"],
+    ),
     ("vouchsafe-web", &["vouchsafe-bundle", "vouchsafe-receipt", "vouchsafe-verifier"]),
     ("vouchsafe-witness", &["vouchsafe-translog", "vouchsafe-verifier"]),
     (
