@@ -49,6 +49,9 @@ pub struct State {
     pub(crate) trees: BTreeMap<u64, Hex<32>>,
     /// Trees that enclaves named and that were not looked up yet.
     pub(crate) named: BTreeMap<u64, Vec<Named>>,
+    /// Since when one of them could not be looked up, in Unix seconds by the monitor's clock.
+    #[serde(default)]
+    pub(crate) unjudged_since: Option<u64>,
     /// What went wrong, oldest first.
     pub(crate) alarms: Vec<Alarm>,
     /// Alarms that did not fit.
@@ -230,6 +233,7 @@ impl State {
             leaves: BTreeMap::new(),
             trees: BTreeMap::new(),
             named: BTreeMap::new(),
+            unjudged_since: None,
             alarms: Vec::new(),
             alarms_dropped: 0,
             witnesses: BTreeMap::new(),

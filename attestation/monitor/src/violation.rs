@@ -352,6 +352,14 @@ pub enum Violation {
         /// The root in this view.
         found: Hex<32>,
     },
+    /// The log has not let anybody look up the trees that enclaves named.
+    #[error(
+        "since {since}, trees that enclaves named cannot be looked up: the log does not serve the tiles for it"
+    )]
+    TreesUnjudged {
+        /// Since when, Unix seconds by the monitor's clock.
+        since: u64,
+    },
     /// Those who may have revoked something.
     #[error(
         "entry {index} revokes {subject} from {from} on, in list {serial} ({name}): {reason}",

@@ -220,14 +220,20 @@ impl Monitor {
             self.smaller(signed, &known, report, now_s)
         } else if size == known_size && known.is_some() {
             self.confirm(signed, time, now_ms, report);
-            Ok(())
+            // What could not be looked up before.
+            self.named(size, &root, report, now_s)
         } else {
             self.read(signed, time, now_ms, report)
         };
         match done {
             Ok(()) => {}
             Err(Trouble::Violation(violation)) => self.alarm(report, *violation, now_s),
-            Err(Trouble::Error(error)) => return Err(error),
+            Err(Trouble::Error(error)) => {
+                // What was judged before is not lost with it, and nobody hides behind it.
+                self.stale(report, now_s);
+                self.parts.store.save(&self.state)?;
+                return Err(error);
+            }
         }
         self.stale(report, now_s);
         let (missing, waiting) = (self.state.missing(), self.parts.probes.waiting());

@@ -23,6 +23,9 @@ pub const SAVE_ENTRIES: u64 = 1 << 17;
 const TAILING_SECONDS_MAX: u64 = 15;
 /// Trees of enclaves that are remembered as known.
 const TREES_MAX: usize = 4096;
+/// How long a tree that an enclave named may stay without being looked up before that is an alarm of its own, in
+/// seconds by the monitor's clock.
+const UNJUDGED_SECONDS_MAX: u64 = 300;
 
 impl Monitor {
     /// Reads everything up to a larger checkpoint, and takes it into account if it comes out.
@@ -153,7 +156,9 @@ impl Monitor {
         Err(wrong.unwrap_or(mismatch).into())
     }
 
-    /// Looks up the trees that enclaves named in this log's tree.
+    /// Looks up the trees that enclaves named in this log's tree. One that cannot be looked up stays, with those
+    /// behind it: whoever shows enclaves another view would else only have to withhold a tile to have them
+    /// forgotten.
     pub(super) fn named(
         &mut self,
         size: u64,
@@ -161,44 +166,60 @@ impl Monitor {
         report: &mut Report,
         now_s: u64,
     ) -> Result<(), Trouble> {
-        let named = std::mem::take(&mut self.state.named);
-        let mut tiles = compare::reader(&*self.parts.source, size, size);
         let mut violations = Vec::new();
-        for (old, others) in named {
-            for other in others {
-                let (index, boot, claimed) = (other.index, other.boot, other.root);
-                let consistent = old <= size && {
-                    let proof =
-                        tiles.consistency(old).map_err(|error| compare::trouble(error, size, root))?;
-                    merkle::verify_consistency(old, &claimed.0, size, root, &proof, &Ring).is_ok()
-                };
-                if consistent {
-                    self.state.trees.insert(old, claimed);
-                    continue;
-                }
-                // An enclave that is ahead of what is published was shown something else, too.
-                let found = match old <= size {
-                    false => Hex([0; 32]),
-                    true => match compare::prefix(&*self.parts.source, old, &claimed.0, size, root)? {
-                        Some((found, _)) => Hex(found),
-                        None => continue,
-                    },
-                };
-                violations.push(Violation::EnclaveOtherView {
-                    index,
-                    boot,
-                    size: old,
-                    named: claimed,
-                    found,
-                });
-            }
-        }
-        drop(tiles);
+        let judged = self.judge_named(size, root, &mut violations);
         while self.state.trees.len() > TREES_MAX {
             self.state.trees.pop_first();
         }
         for violation in violations {
             self.alarm(report, violation, now_s);
+        }
+        if judged.is_ok() {
+            self.state.unjudged_since = None;
+        } else {
+            let since = *self.state.unjudged_since.get_or_insert(now_s);
+            if since.saturating_add(UNJUDGED_SECONDS_MAX) <= now_s {
+                self.alarm(report, Violation::TreesUnjudged { since }, now_s);
+            }
+        }
+        judged
+    }
+
+    /// Takes out each named tree that it could judge, up to the first that it could not.
+    fn judge_named(
+        &mut self,
+        size: u64,
+        root: &[u8; 32],
+        violations: &mut Vec<Violation>,
+    ) -> Result<(), Trouble> {
+        let source = &*self.parts.source;
+        let mut tiles = compare::reader(source, size, size);
+        while let Some(entry) = self.state.named.first_entry() {
+            let old = *entry.key();
+            let mut here = Vec::new();
+            for other in entry.get() {
+                let (index, boot, named) = (other.index, other.boot, other.root);
+                let consistent = old <= size && {
+                    let proof =
+                        tiles.consistency(old).map_err(|error| compare::trouble(error, size, root))?;
+                    merkle::verify_consistency(old, &named.0, size, root, &proof, &Ring).is_ok()
+                };
+                if consistent {
+                    self.state.trees.insert(old, named);
+                    continue;
+                }
+                // An enclave that is ahead of what is published was shown something else, too.
+                let found = match old <= size {
+                    false => Hex([0; 32]),
+                    true => match compare::prefix(source, old, &named.0, size, root)? {
+                        Some((found, _)) => Hex(found),
+                        None => continue,
+                    },
+                };
+                here.push(Violation::EnclaveOtherView { index, boot, size: old, named, found });
+            }
+            violations.extend(here);
+            entry.remove();
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ impl Violation {
             | Self::TilesMismatch { size, .. }
             | Self::CheckpointRolledBack { to: size, .. } => format!("tree of size {size}"),
             Self::CheckpointUnsigned { .. } | Self::CheckpointStale { .. } => "checkpoint".into(),
+            Self::TreesUnjudged { .. } => "trees that enclaves named".into(),
             Self::FileMissing { path, .. } | Self::FileMalformed { path, .. } => format!("file {path}"),
             Self::EntryMismatch { index, .. }
             | Self::LeafMalformed { index, .. }
@@ -71,6 +72,7 @@ impl Violation {
             Self::SettleByBreached { .. } => "settle_by_breached",
             Self::ReceiptAbsent { .. } => "receipt_absent",
             Self::EnclaveOtherView { .. } => "enclave_other_view",
+            Self::TreesUnjudged { .. } => "trees_unjudged",
             Self::Revoked { .. } => "revoked",
             Self::RevocationWithdrawn { .. } => "revocation_withdrawn",
             Self::RevocationUnverified { .. } => "revocation_unverified",

@@ -1,6 +1,9 @@
 //! A log that rewrites history, forks, drops entries, shows two views, or serves broken files: each is
 //! detected and named.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use vouchsafe_monitor::{Equivocation, Fetch, Source, Violation};
 use vouchsafe_receipt::CheckpointRef;
 use vouchsafe_verifier::crypto::Ring;
@@ -137,6 +140,51 @@ fn an_enclave_that_was_shown_another_view_gives_it_away() {
     log.add(leaf(&enclave.receipt(ahead)));
     log.publish(log.time + 1);
     assert_eq!(watching.poll(&log), ["enclave_other_view"]);
+}
+
+/// A log that answers hash tiles with an error while it is told to.
+struct Faltering(Files, Arc<AtomicBool>);
+
+impl Source for Faltering {
+    fn get(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Fetch> {
+        let is_hashes = path.starts_with("tile/") && !path.starts_with("tile/entries/");
+        match is_hashes && self.1.load(Ordering::Relaxed) {
+            true => Err(Fetch::Failed("HTTP status 500".into())),
+            false => self.0.get(path, bytes_max),
+        }
+    }
+
+    fn name(&self) -> String {
+        "faltering".into()
+    }
+}
+
+#[test]
+fn a_log_that_withholds_tiles_does_not_have_another_view_forgotten() {
+    let (mut log, mut enclave, watching) = followed(50);
+    let falters = Arc::new(AtomicBool::new(true));
+    let source = || Box::new(Faltering(log.files.clone(), Arc::clone(&falters)));
+    let mut watching = Watching::of(watching.folder, source(), None);
+    let elsewhere = CheckpointRef { size: 40, root: Hex([9; 32]), time: log.time };
+    log.add(leaf(&enclave.receipt(elsewhere)));
+    log.publish(log.time + 1);
+    // The entries came out, and are not read again; the tree that was named waits.
+    let now_ms = log.time * 1000;
+    assert_eq!(watching.monitor.poll(now_ms).unwrap_err().code(), "unreachable");
+    assert_eq!(watching.monitor.state().size(), 53);
+    // A log that stays so is named for it, once, also across a restart.
+    let source = || Box::new(Faltering(log.files.clone(), Arc::clone(&falters)));
+    let mut watching = Watching::of(watching.folder, source(), None);
+    for (later_s, named) in [(299, 0), (300, 1), (310, 0)] {
+        assert_eq!(watching.monitor.poll(now_ms + later_s * 1000).unwrap_err().code(), "unreachable");
+        let found = codes(&watching.monitor.take_unreported());
+        assert_eq!(found.iter().filter(|code| **code == "trees_unjudged").count(), named, "{later_s} s");
+    }
+    // As soon as it can be looked up, with or without a newer checkpoint, it is.
+    falters.store(false, Ordering::Relaxed);
+    let found = codes(&watching.monitor.poll(now_ms).unwrap());
+    assert_eq!(found, ["enclave_other_view"]);
+    assert_eq!(codes(&watching.monitor.poll(now_ms).unwrap()), [""; 0]);
 }
 
 #[test]
