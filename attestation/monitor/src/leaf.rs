@@ -12,8 +12,17 @@ use vouchsafe_verifier::encoding::Hex;
 
 use crate::Violation;
 
-/// The keys of boots: `None` for one whose statement is not to be had.
-pub(crate) type Keys = BTreeMap<[u8; 32], Option<ReceiptKey>>;
+/// Boots by their id.
+pub(crate) type Keys = BTreeMap<[u8; 32], Known>;
+
+/// A boot whose record was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// Index of its record.
+    pub(crate) index: u64,
+    /// `None` where its statement is not to be had.
+    pub(crate) key: Option<ReceiptKey>,
+}
 
 /// A leaf that was looked at.
 #[derive(Debug)]
@@ -63,13 +72,14 @@ pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
     };
     let boot = Hex(leaf.boot().unwrap_or_default());
     let found = match (&leaf, keys.get(&boot.0)) {
-        (Leaf::Boot(_), Some(_)) => Found::Boot,
+        (Leaf::Boot(_), Some(known)) if known.index == index => Found::Boot,
         (_, None) => Found::Wrong(Violation::BootUnknown { index, boot }),
         (Leaf::Endorsements(record), Some(_)) => Found::Endorsements(record.clone()),
-        (_, Some(None)) => Found::Unverifiable,
-        (leaf, Some(Some(key))) => verify(leaf, key).unwrap_or_else(|error| {
-            Found::Wrong(Violation::LeafSignature { index, boot, why: error.to_string() })
-        }),
+        (_, Some(Known { key: None, .. })) => Found::Unverifiable,
+        (leaf, Some(Known { key: Some(key), index: first })) => verify(leaf, key, index, *first)
+            .unwrap_or_else(|error| {
+                Found::Wrong(Violation::LeafSignature { index, boot, why: error.to_string() })
+            }),
     };
     Looked { index, hash, kind: Some(leaf.leaf_type()), boot, found }
 }
@@ -90,7 +100,7 @@ pub(crate) fn blobs(bytes: &[u8]) -> Vec<Hex<32>> {
     }
 }
 
-fn verify(leaf: &Leaf, key: &ReceiptKey) -> Result<Found, vouchsafe_receipt::Error> {
+fn verify(leaf: &Leaf, key: &ReceiptKey, index: u64, first: u64) -> Result<Found, vouchsafe_receipt::Error> {
     Ok(match leaf {
         Leaf::Receipt(signed) => {
             Found::Receipt(VerifiedReceipt::verify(signed.envelope(), key, &Ring)?.payload().clone())
@@ -100,6 +110,11 @@ fn verify(leaf: &Leaf, key: &ReceiptKey) -> Result<Found, vouchsafe_receipt::Err
         Leaf::Close(signed) => {
             let Close(word) = Close::verify(signed.envelope(), key, &Ring)?;
             Found::Word(word, true)
+        }
+        // The boot began with another record. What this one says counts for nothing.
+        Leaf::Boot(signed) => {
+            let boot = BootRecord::verify(signed.envelope(), key, &Ring)?.boot;
+            Found::Wrong(Violation::BootRepeated { index, boot, first })
         }
         _ => Found::Unverifiable,
     })

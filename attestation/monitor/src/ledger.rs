@@ -16,7 +16,7 @@ use crate::appraise::Appraise;
 use crate::chain::Chain;
 use crate::files;
 use crate::images;
-use crate::leaf::{Found, Keys, Looked};
+use crate::leaf::{Found, Keys, Known, Looked};
 use crate::mirror::Mirror;
 use crate::revoked;
 use crate::source::Source;
@@ -52,7 +52,8 @@ impl Ledger<'_> {
     /// The keys of all boots known so far.
     pub(crate) fn keys(state: &State) -> Keys {
         let key = |boot: &Boot| ReceiptKey::from_spki(&boot.receipt_key.as_ref()?.0, &Ring).ok();
-        state.boots.values().map(|boot| (boot.chain.boot().0, key(boot))).collect()
+        let known = |boot: &Boot| Known { index: boot.index, key: key(boot) };
+        state.boots.values().map(|boot| (boot.chain.boot().0, known(boot))).collect()
     }
 
     /// Makes the boots of a batch known before its other leaves are verified.
@@ -89,7 +90,7 @@ impl Ledger<'_> {
                 self.violations.push(Violation::LeafSignature { index, boot: record.boot, why });
                 continue;
             }
-            keys.insert(record.boot.0, key);
+            keys.insert(record.boot.0, Known { index, key });
             state.boots.insert(record.boot.to_string(), self.boot(index, &record, statement));
         }
         Ok(())

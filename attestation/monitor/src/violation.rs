@@ -143,6 +143,16 @@ pub enum Violation {
         /// The boot it names.
         boot: Hex<32>,
     },
+    /// A second record of a boot: whatever it says, the boot began with the first.
+    #[error("entry {index} is another record of boot {boot}, which began with entry {first}")]
+    BootRepeated {
+        /// The entry's index.
+        index: u64,
+        /// The boot.
+        boot: Hex<32>,
+        /// The index of its first record.
+        first: u64,
+    },
     /// A blob that a record names is not served, or is another one.
     #[error("entry {index} names the blob {digest}, which is {problem}")]
     Blob {

@@ -8,6 +8,7 @@ impl Violation {
         match self {
             Self::LeafSignature { boot, .. }
             | Self::BootUnknown { boot, .. }
+            | Self::BootRepeated { boot, .. }
             | Self::BootRefused { boot, .. }
             | Self::ReceiptWithheld { boot, .. }
             | Self::ReceiptForked { boot, .. }
@@ -58,6 +59,7 @@ impl Violation {
             Self::LeafMalformed { .. } => "leaf_malformed",
             Self::LeafSignature { .. } => "leaf_signature",
             Self::BootUnknown { .. } => "boot_unknown",
+            Self::BootRepeated { .. } => "boot_repeated",
             Self::Blob { .. } => "blob",
             Self::BootRefused { .. } => "boot_refused",
             Self::ReceiptWithheld { .. } => "receipt_withheld",

@@ -100,6 +100,25 @@ fn leaves_that_nobody_could_have_put_there_are_named() {
     assert_eq!(watching.poll(&log), ["boot_unknown", "leaf_malformed", "leaf_signature"]);
 }
 
+/// A boot begins once: whatever a second record says, its evidence would be judged by nobody.
+#[test]
+fn a_second_record_of_a_boot_is_verified_and_named() {
+    let (mut log, enclave, mut watching) = followed(5);
+    let second = enclave.boot(b"evidence of another image");
+    let mut forged = second.leaf.clone();
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    log.add_logged(&second);
+    log.add(forged);
+    log.publish(log.time + 1);
+    let found = watching.monitor.poll(log.time * 1000).unwrap();
+    assert_eq!(codes(&found), ["boot_repeated", "leaf_signature"]);
+    let named = "entry 7 is another record of boot";
+    assert!(found.violations[0].to_string().starts_with(named), "{}", found.violations[0]);
+    // Read in one batch with the first, it is the same.
+    assert_eq!(Watching::new(&log).poll(&log), ["boot_repeated", "leaf_signature"]);
+}
+
 #[test]
 fn boots_that_the_policy_refuses_and_blobs_that_are_missing_are_named() {
     let (mut log, mut enclave) = (Log::new(), Enclave::new());
