@@ -74,6 +74,8 @@ pub(crate) fn look(index: u64, bytes: &[u8], keys: &Keys) -> Looked {
     let found = match (&leaf, keys.get(&boot.0)) {
         (Leaf::Boot(_), Some(known)) if known.index == index => Found::Boot,
         (_, None) => Found::Wrong(Violation::BootUnknown { index, boot }),
+        // Boots are made known a batch at a time: that the record is there does not say that it precedes.
+        (_, Some(known)) if index < known.index => Found::Wrong(Violation::BootUnknown { index, boot }),
         (Leaf::Endorsements(record), Some(_)) => Found::Endorsements(record.clone()),
         (_, Some(Known { key: None, .. })) => Found::Unverifiable,
         (leaf, Some(Known { key: Some(key), index: first })) => verify(leaf, key, index, *first)

@@ -119,6 +119,21 @@ fn a_second_record_of_a_boot_is_verified_and_named() {
     assert_eq!(Watching::new(&log).poll(&log), ["boot_repeated", "leaf_signature"]);
 }
 
+/// What is read together is in an order all the same.
+#[test]
+fn a_leaf_before_its_boots_record_is_named_however_much_is_read_at_once() {
+    let (mut log, mut enclave) = (Log::new(), Enclave::new());
+    let boot = enclave.boot(GOOD);
+    log.add(enclave.endorsements(b"{}").leaf);
+    log.add_logged(&enclave.epoch(&boot, 0));
+    log.add_logged(&boot);
+    log.add_logged(&enclave.epoch(&boot, 0));
+    let checkpoint = log.checkpoint();
+    log.add(leaf(&enclave.receipt(checkpoint)));
+    log.publish(T);
+    assert_eq!(Watching::new(&log).poll(&log), ["boot_unknown", "boot_unknown"]);
+}
+
 #[test]
 fn boots_that_the_policy_refuses_and_blobs_that_are_missing_are_named() {
     let (mut log, mut enclave) = (Log::new(), Enclave::new());
