@@ -18,7 +18,9 @@ impl Client {
     /// Proves to the enclave what has a place.
     pub(super) async fn hand_over(&mut self) -> Result<bool, Failure> {
         let Some((boot, from)) = self.enclave.clone() else { return Ok(false) };
-        let ours = |waiting: &&Waiting| waiting.place.is_some() && waiting.item.key.boot == boot;
+        let ours = |waiting: &&Waiting| {
+            waiting.place.is_some() && !waiting.is_proven && waiting.item.key.boot == boot
+        };
         let mut leaves: Vec<(Key, Hash, Place)> = self
             .waiting
             .values()
@@ -74,7 +76,7 @@ impl Client {
         Ok(false)
     }
 
-    async fn fetch(&self) -> Result<Tree, Failure> {
+    pub(super) async fn fetch(&self) -> Result<Tree, Failure> {
         let note = self.log.get("checkpoint").await.map_err(|error| format!("checkpoint: {error}"))?;
         Tree::new(String::from_utf8_lossy(&note).into_owned())
     }

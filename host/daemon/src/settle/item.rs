@@ -64,6 +64,11 @@ impl Item {
         Some(endorsements_leaf(&EndorsementsRecord::of(signed.boot(), &endorsements, &Ring)))
     }
 
+    /// Whether it is the record that a boot begins with.
+    pub(crate) fn is_boot(&self) -> bool {
+        matches!(Leaf::parse(&self.leaf.0), Ok(Leaf::Boot(_)))
+    }
+
     /// The RFC 6962 hash of the leaf.
     pub(crate) fn hash(&self) -> Hash {
         merkle::leaf_hash(&self.leaf.0, &Ring)

@@ -1,13 +1,13 @@
 //! Settling: leaves go to the log, proofs come back and go to the enclave.
 //!
 //! The queue on disk is the only durable copy outside the enclave, so a leaf stays there until the
-//! enclave has verified its inclusion, or, where the boot that signed it is gone, until the log has
-//! answered with its place. Everything is submitted again as often as it takes: the log answers a leaf
-//! that it has with the place it has.
+//! enclave has verified its inclusion, or, where the boot that signed it is gone, until this host has. Everything
+//! is submitted again as often as it takes: the log answers a leaf that it has with the place it has.
 //!
 //! A log answers a submission when its batch is public, so several are under way at once: a receipt does
 //! not wait for the answer to the one before it. One message to the enclave is under way at a time.
 
+mod ended;
 mod hand_over;
 mod http;
 mod item;
@@ -83,6 +83,10 @@ struct Waiting {
     /// In a submission that has not been answered.
     is_submitted: bool,
     place: Option<Place>,
+    /// The record that a boot begins with.
+    is_boot: bool,
+    /// Verified to be in the log. Only a boot's record stays after that.
+    is_proven: bool,
 }
 
 /// Where the log put it.
@@ -196,6 +200,8 @@ impl Client {
             retry_at: now,
             is_submitted: false,
             place: None,
+            is_boot: item.is_boot(),
+            is_proven: false,
             item,
         };
         let key = waiting.item.key.clone();
@@ -221,9 +227,10 @@ impl Client {
 
     /// Gauges, and the alarm for promises that are about to be missed.
     fn watch(&mut self) {
-        let count = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        let unproven = || self.waiting.values().filter(|waiting| !waiting.is_proven);
+        let count = u64::try_from(unproven().count()).unwrap_or(u64::MAX);
         set(&self.metrics.unsettled, count);
-        let oldest = self.waiting.values().map(|waiting| waiting.since.elapsed().as_secs()).max();
+        let oldest = unproven().map(|waiting| waiting.since.elapsed().as_secs()).max();
         set(&self.metrics.unsettled_oldest_seconds, oldest.unwrap_or(0));
         // This host's own clock: an alarm, not evidence.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -255,8 +262,7 @@ impl Client {
         if self.submit()? {
             return Ok(true);
         }
-        self.forget_other_boots().await;
-        if self.hand_over().await? {
+        if self.hand_over().await? || self.settle_ended().await {
             return Ok(true);
         }
         self.poll().await
@@ -268,21 +274,27 @@ impl Client {
         }
     }
 
-    /// Leaves of boots that are gone have nobody to prove them to.
-    async fn forget_other_boots(&mut self) {
-        let Some((boot, _)) = self.enclave.clone() else { return };
-        let gone = |waiting: &&Waiting| waiting.place.is_some() && waiting.item.key.boot != boot;
-        let keys: Vec<Key> = self.waiting.values().filter(gone).map(|it| it.item.key.clone()).collect();
-        self.forget(keys).await;
-    }
-
-    async fn forget(&mut self, keys: Vec<Key>) {
-        for key in &keys {
-            if let Some(waiting) = self.waiting.remove(key) {
+    /// Counts what is proven, and forgets it: a boot's record later, since it says how to verify what the boot may
+    /// leave behind.
+    async fn forget(&mut self, mut keys: Vec<Key>) {
+        keys.retain(|key| {
+            let Some(waiting) = self.waiting.get_mut(key) else { return false };
+            if !waiting.is_proven {
+                waiting.is_proven = true;
                 add(&self.metrics.settled, 1);
                 self.metrics.gap_verified.observe(waiting.since.elapsed());
             }
-        }
+            let is_boot = waiting.is_boot;
+            if !is_boot {
+                self.waiting.remove(key);
+            }
+            !is_boot
+        });
+        self.drop_stored(keys).await;
+    }
+
+    /// Has the queue forget.
+    async fn drop_stored(&mut self, keys: Vec<Key>) {
         // Without a queue the program is about to end; what is forgotten twice is harmless.
         if let (false, Some(jobs)) = (keys.is_empty(), self.channels.jobs.upgrade()) {
             let _ = jobs.send(Job::Proven(keys)).await;

@@ -1,6 +1,7 @@
 //! Tests of the host: in this process with an enclave that the test plays, and as a program.
 
 mod enclave;
+mod ended;
 mod endorsed;
 mod killed;
 mod log;

@@ -11,7 +11,7 @@ use vouchsafe_link::{FramedStream, RawStream, SESSION_PORT};
 
 use crate::enclave::{Enclave, Host, soon};
 
-async fn addresses(host: &mut Host) -> (SocketAddr, SocketAddr) {
+pub(crate) async fn addresses(host: &mut Host) -> (SocketAddr, SocketAddr) {
     let listening = |event: &Event| match event {
         Event::Listening(address) => Some(*address),
         _ => None,
@@ -27,7 +27,7 @@ async fn session(enclave: &mut Enclave) -> FramedStream<RawStream> {
     FramedStream::new(enclave.accept(SESSION_PORT).await)
 }
 
-async fn scrape(address: SocketAddr) -> String {
+pub(crate) async fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut text = String::new();
