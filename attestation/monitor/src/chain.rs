@@ -127,17 +127,34 @@ impl Chain {
         let due = due(receipt.settle_by, receipt.checkpoint.map(|checkpoint| checkpoint.time));
         self.waiting.insert(seq, Waiting { leaf, previous: receipt.previous, due });
         self.advance(&mut found);
-        if self.waiting.len() > WAITING_MAX
-            && let Some((from, _)) = self.waiting.pop_last()
-        {
-            // The oldest hole is what counts, and what is nearest to it is kept. To accuse anybody for what was
-            // let go of would be wrong, and to say nothing would be, too.
-            let is_first = self.unfollowed.replace(from).is_none();
-            if is_first {
-                found.push(Violation::ReceiptsUnfollowed { boot, seq: from, index });
-            }
-        }
+        found.extend(self.trim(WAITING_MAX, index));
         found
+    }
+
+    /// Lets go of receipts that wait beyond so many. The oldest hole is what counts, and what is nearest to it is
+    /// kept. To accuse anybody for what was let go of would be wrong, and to say nothing would be, too.
+    pub(crate) fn trim(&mut self, waiting_max: usize, index: u64) -> Option<Violation> {
+        let mut from = None;
+        while self.waiting.len() > waiting_max {
+            from = self.waiting.pop_last().map(|(seq, _)| seq);
+        }
+        let from = from?;
+        let is_first = self.unfollowed.replace(from).is_none();
+        is_first.then_some(Violation::ReceiptsUnfollowed { boot: self.boot, seq: from, index })
+    }
+
+    /// Whether nothing is known to be missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.waiting.is_empty() && self.claims.is_empty()
+    }
+
+    /// Forgets which receipts there were, but for the last, of a boot that signs no more: what comes of it late is
+    /// told apart by its position alone.
+    pub(crate) fn retire(&mut self) {
+        while self.recent.len() > 1 {
+            self.recent.pop_front();
+        }
+        self.recent.shrink_to_fit();
     }
 
     /// A verified heartbeat or, where `closing`, the close record, at `index` of the log. `bound_s` is

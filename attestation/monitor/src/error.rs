@@ -41,6 +41,19 @@ pub enum Error {
         /// The log's key that was given.
         expected: String,
     },
+    /// What is to be remembered has outgrown what can be loaded again.
+    #[error(
+        "{path} would have {bytes} bytes, more than the {bytes_max} that can be loaded again",
+        path = path.display()
+    )]
+    StateTooLarge {
+        /// The state's file.
+        path: PathBuf,
+        /// How many bytes it would have.
+        bytes: usize,
+        /// How many it may have.
+        bytes_max: usize,
+    },
     /// A key or quorum that was given cannot be used.
     #[error("{0}")]
     Trust(#[from] vouchsafe_translog::Error),
@@ -57,6 +70,7 @@ impl Error {
             Self::Io { .. } => "state_io",
             Self::Malformed { .. } => "file_malformed",
             Self::OtherLog { .. } => "state_of_other_log",
+            Self::StateTooLarge { .. } => "state_too_large",
             Self::Trust(error) => error.code(),
             Self::Client(error) => error.code(),
         }
@@ -67,7 +81,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } => 20,
             Self::Malformed { .. } | Self::OtherLog { .. } | Self::Trust(_) => 30,
-            Self::Io { .. } | Self::Client(_) => 1,
+            Self::Io { .. } | Self::StateTooLarge { .. } | Self::Client(_) => 1,
         }
     }
 }

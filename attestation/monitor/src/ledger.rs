@@ -28,6 +28,12 @@ const NAMED_MAX: usize = 1 << 20;
 /// How long endorsements may come after their boot, in seconds of witness time.
 const ENDORSEMENTS_SECONDS_MAX: u64 = 60;
 
+/// Receipts of all boots that may wait for earlier ones before each boot has to do with less.
+const WAITING_ALL_MAX: usize = 1 << 20;
+/// What it then has to do with. An honest one has at most some hundreds.
+const WAITING_LESS: usize = 1024;
+/// A boot of which the log has had nothing for so long is over, closed or not, in seconds of witness time.
+const SILENT_SECONDS_MAX: u64 = 86_400;
 /// Endorsements of later epochs that are remembered of each boot.
 const NEWER_MAX: usize = 8;
 
@@ -45,6 +51,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) trusted: &'a TrustedLog,
     /// Witness times of trees by their size, from epoch statements.
     pub(crate) times: BTreeMap<u64, u64>,
+    /// Receipts of all boots that wait for earlier ones.
+    pub(crate) waiting: usize,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -119,7 +127,12 @@ impl Ledger<'_> {
         let mut named = None;
         match found {
             Found::Receipt(receipt) => {
+                let others = self.waiting.saturating_sub(boot.chain.waiting());
                 self.violations.extend(boot.chain.receipt(index, Hex(hash), &receipt));
+                if others.saturating_add(boot.chain.waiting()) > WAITING_ALL_MAX {
+                    self.violations.extend(boot.chain.trim(WAITING_LESS, index));
+                }
+                self.waiting = others.saturating_add(boot.chain.waiting());
                 let due = receipt.settle_by.unwrap_or(self.time.saturating_add(ENDORSEMENTS_SECONDS_MAX));
                 Self::of_epoch(boot, index, receipt.epoch, due);
                 named = receipt.checkpoint;
@@ -381,6 +394,10 @@ pub(crate) fn settle(state: &mut State, size: u64, time: u64) -> Vec<Violation> 
     let mut violations = Vec::new();
     for boot in state.boots.values_mut() {
         violations.extend(boot.chain.settle(size, time));
+        let is_over = boot.chain.is_closed() || boot.last_time.saturating_add(SILENT_SECONDS_MAX) < time;
+        if is_over && boot.chain.is_whole() {
+            boot.chain.retire();
+        }
         let id = boot.chain.boot();
         boot.epochs_missing.retain(|epoch, (index, due)| {
             let late = *due < time;

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_receipt::revocation::Revocation;
 use vouchsafe_receipt::{EpochRecord, ImageManifest, threshold};
 use vouchsafe_translog::Frontier;
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::strict_json::{self, Limits};
 
@@ -316,9 +318,13 @@ impl State {
 }
 
 /// The folder of the state.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// SHA-256 of the confirmed state as it was written last, by this program.
+    written: Mutex<Option<[u8; 32]>>,
+    /// What is longer could not be loaded again, in bytes.
+    bytes_max: usize,
 }
 
 impl Store {
@@ -328,7 +334,7 @@ impl Store {
     /// [`Error::Io`].
     pub fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(|problem| Error::Io { path: folder.into(), problem })?;
-        Ok(Self { folder: folder.into() })
+        Ok(Self { folder: folder.into(), written: Mutex::new(None), bytes_max: LIMITS.bytes_max })
     }
 
     /// The confirmed state, and what was read beyond it of a checkpoint that is not confirmed.
@@ -343,21 +349,30 @@ impl Store {
         Ok((state, progress))
     }
 
-    /// Replaces the confirmed state.
+    /// Replaces the confirmed state, where it is another one than was written last.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`], or [`Error::StateTooLarge`]: then the one before stays.
     pub fn save(&self, state: &State) -> Result<(), Error> {
-        self.write(CONFIRMED, &serde_json::to_vec(state).unwrap_or_default())
+        let bytes = serde_json::to_vec(state).unwrap_or_default();
+        let digest = Ring.sha256(&bytes);
+        // Nothing panics while it is held.
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written == Some(digest) && self.folder.join(CONFIRMED).exists() {
+            return Ok(());
+        }
+        self.write_state(CONFIRMED, &bytes)?;
+        *written = Some(digest);
+        Ok(())
     }
 
     /// Replaces what is unconfirmed, or removes it.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] or [`Error::StateTooLarge`].
     pub fn save_progress(&self, progress: Option<&State>) -> Result<(), Error> {
         match progress {
-            Some(state) => self.write(UNCONFIRMED, &serde_json::to_vec(state).unwrap_or_default()),
+            Some(state) => self.write_state(UNCONFIRMED, &serde_json::to_vec(state).unwrap_or_default()),
             None => match fs::remove_file(self.folder.join(UNCONFIRMED)) {
                 Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
                     Err(Error::Io { path: self.folder.join(UNCONFIRMED), problem })
@@ -399,6 +414,14 @@ impl Store {
         Ok(Some(state))
     }
 
+    fn write_state(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() > self.bytes_max {
+            let path = self.folder.join(name);
+            return Err(Error::StateTooLarge { path, bytes: bytes.len(), bytes_max: self.bytes_max });
+        }
+        self.write(name, bytes)
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         replace(&self.folder.join(name), bytes)
     }
@@ -417,4 +440,23 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
     fs::rename(&unfinished, path).map_err(io)?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_loaded_again_is_not_saved_over_what_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, mut state) = (Store::open(folder.path()).unwrap(), State::new("log"));
+        store.save(&state).unwrap();
+        store.bytes_max =
+            usize::try_from(fs::metadata(folder.path().join(CONFIRMED)).unwrap().len()).unwrap();
+        state.checkpoints = 10;
+        for error in [store.save(&state).unwrap_err(), store.save_progress(Some(&state)).unwrap_err()] {
+            assert_eq!((error.code(), error.exit_code()), ("state_too_large", 1), "{error}");
+        }
+        assert_eq!(store.load("log").unwrap(), (State::new("log"), None));
+    }
 }

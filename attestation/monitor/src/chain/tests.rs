@@ -180,3 +180,34 @@ fn the_state_survives_being_written() {
     let text = serde_json::to_string(&chain).unwrap();
     assert_eq!(serde_json::from_str::<Chain>(&text).unwrap(), chain);
 }
+
+#[test]
+fn a_chain_that_is_trimmed_says_so_once_and_accuses_nobody_beyond() {
+    let mut chain = Chain::new(BOOT);
+    for seq in [1, 2, 5, 7] {
+        assert_eq!(chain.receipt(seq, leaf(seq), &receipt(seq, 100)), []);
+    }
+    let named = Violation::ReceiptsUnfollowed { boot: BOOT, seq: 5, index: 9 };
+    assert_eq!(chain.trim(2, 9), Some(named));
+    assert_eq!((chain.waiting(), chain.trim(2, 9)), (2, None));
+    assert_eq!(chain.receipt(10, leaf(6), &receipt(6, 100)), []);
+    assert_eq!(chain.trim(1, 11), None);
+    // What is nearest to the hole is kept, and the hole is named.
+    assert_eq!(chain.settle(12, 1_000), [range(0, 0, Some(leaf(0)), 100, (12, 1_000))]);
+}
+
+#[test]
+fn a_chain_that_is_over_remembers_its_last_receipt() {
+    let mut chain = Chain::new(BOOT);
+    for seq in 0..5 {
+        assert_eq!(chain.receipt(seq, leaf(seq), &receipt(seq, 100)), []);
+    }
+    chain.word(5, &heartbeat(5, Some(leaf(4)), 100), true, None);
+    assert!(chain.is_whole());
+    chain.retire();
+    assert_eq!(chain.recent.len(), 1);
+    assert_eq!(codes(&chain.receipt(6, leaf(4), &receipt(4, 100))), ["receipt_repeated"]);
+    assert_eq!(codes(&chain.receipt(7, leaf(3), &receipt(3, 100))), ["receipt_position_reused"]);
+    assert_eq!(codes(&chain.word(8, &heartbeat(5, Some(leaf(0)), 100), false, None)), ["head_mismatch"]);
+    assert_eq!(codes(&chain.receipt(9, leaf(5), &receipt(5, 100))), ["after_close"]);
+}

@@ -53,6 +53,7 @@ impl Monitor {
             mirror: self.parts.mirror.as_ref(),
             trusted: &self.parts.trusted,
             times: BTreeMap::new(),
+            waiting: work.boots.values().map(|boot| boot.chain.waiting()).fold(0, usize::saturating_add),
             violations: Vec::new(),
         };
         let mut frontier = work.frontier().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What is remembered: damaged, or on a disk that is full.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use vouchsafe_monitor::{Error, Store};
 
@@ -33,6 +33,27 @@ fn a_damaged_state_is_refused_by_name_and_never_taken_for_a_fresh_one() {
     // What was begun and not confirmed can be read again: damaged, it is passed over.
     std::fs::write(watching.folder.path().join("progress.json"), b"{\"version\":1,").unwrap();
     assert_eq!(load(&watching).unwrap(), 22);
+}
+
+#[test]
+fn what_is_over_takes_little_room_and_what_has_not_changed_is_not_written() {
+    let (mut log, enclave, mut watching) = followed(300);
+    let path = watching.folder.path().join("state.json");
+    let length = || std::fs::metadata(&path).unwrap().len();
+    let open = length();
+    log.add(enclave.word(log.checkpoint(), true));
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    // Of each receipt, its leaf hash in hexadecimal was kept, at least.
+    assert!(length() + 299 * 64 < open, "{} of {open} bytes", length());
+    // A file that is replaced is another file.
+    let file = || std::fs::metadata(&path).unwrap().ino();
+    let before = file();
+    assert_eq!(watching.poll(&log), [""; 0]);
+    assert_eq!(file(), before);
+    log.publish(log.time + 1);
+    assert_eq!(watching.poll(&log), [""; 0]);
+    assert_ne!(file(), before);
 }
 
 /// Every write to the device `/dev/full` fails as on a full disk.
