@@ -26,12 +26,15 @@ pub(crate) fn look(
         Ok(verified) => verified.manifest().clone(),
         Err(error) => return unverified(error.to_string()),
     };
-    // The same under more signatures says nothing new.
-    if state.images.iter().any(|image| image.manifest == manifest) {
+    // The same image under more signatures, or released anew by another at another time, says nothing new.
+    let is_same = |known: &ImageManifest| {
+        known.manifest == manifest.manifest && known.measurements == manifest.measurements
+    };
+    let mut namesakes = state.images.iter().filter(|image| image.manifest.release == manifest.release);
+    if namesakes.clone().any(|image| is_same(&image.manifest)) {
         return Vec::new();
     }
-    let namesake = state.images.iter().find(|image| image.manifest.release == manifest.release);
-    let renamed = namesake.map(|image| Violation::ImageRenamed {
+    let renamed = namesakes.next().map(|image| Violation::ImageRenamed {
         index,
         first: image.index,
         release: manifest.release.clone(),

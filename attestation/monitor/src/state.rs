@@ -203,7 +203,7 @@ pub struct Revocations {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// Index of its leaf; of several with one manifest, the first one's.
+    /// Index of its leaf; of several that release one image under one name, the first one's.
     pub index: u64,
     /// What is released.
     pub manifest: ImageManifest,

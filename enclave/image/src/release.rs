@@ -1,9 +1,10 @@
 //! A release: what an image is and what guests of it measure to, signed, to be entered into a transparency log.
 //!
 //! So that every measurement that was ever blessed can be enumerated. `release.json` is an image manifest of
-//! `vouchsafe_receipt::image` under one signature or several: each releaser runs `release` on an image of their own
-//! build, or `vouchsafe policy sign`. `vouchsafe policy submit` enters it into a log whose policy names enough of
-//! them.
+//! `vouchsafe_receipt::image` under one signature or several. It says when it was made, so that signatures of two who
+//! each make their own don't add up: the first releaser hands `release.json` on, the next one puts it beside an image
+//! of their own build, and `release` holds it against that image and adds a signature, as `vouchsafe policy sign` does
+//! without a build. `vouchsafe policy submit` enters it into a log whose policy names enough of them.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -254,6 +255,17 @@ mod tests {
         load_or_make(&other).unwrap();
         assert!(verify(image.path(), &keys.path().join("other.pub")).is_err(), "another key");
         verify(image.path(), &public).unwrap();
+        // Somebody else signs what was handed on, beside a build of their own, and only if it is of that build.
+        let second = self::image();
+        fs::copy(image.path().join(RELEASE), second.path().join(RELEASE)).unwrap();
+        let third = keys.path().join("third");
+        run(second.path(), &third, "1.0").unwrap();
+        for public in [&public, &keys.path().join("third.pub")] {
+            verify(second.path(), public).unwrap();
+        }
+        fs::write(second.path().join("measurements-tdx.json"), measured("33")).unwrap();
+        let refused = run(second.path(), &third, "1.0").unwrap_err().to_string();
+        assert!(refused.contains("other measurements"), "{refused}");
         // A second releaser signs the same, and nothing else under that name.
         run(image.path(), &other, "1.0").unwrap();
         verify(image.path(), &keys.path().join("other.pub")).unwrap();

@@ -11,9 +11,13 @@ use crate::log::{Log, T, Watching};
 use crate::revoked::Authority;
 
 fn release(authority: &Authority, name: &str, byte: u8) -> Vec<u8> {
+    release_at(T, authority, name, byte)
+}
+
+fn release_at(time: u64, authority: &Authority, name: &str, byte: u8) -> Vec<u8> {
     let digests = ImageDigests::SevSnp { measurement: Hex([byte; 48]) };
     let one = ImageMeasurement { name: "<b>1 vCPU".into(), digests };
-    let issued = Moment(UnixSeconds(T));
+    let issued = Moment(UnixSeconds(time));
     let manifest = ImageManifest::new(name.into(), issued, Hex([byte; 32]), vec![one]).unwrap();
     let mut signed = SignedImage::unsigned(manifest).unwrap();
     signed.add(authority.sign(&signed.pae()));
@@ -34,9 +38,11 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     assert_eq!(codes(&publish(&mut log, vec![first])), [""; 0]);
     // The same manifest again, under a signature of its own: nothing new.
     assert_eq!(codes(&publish(&mut log, vec![release(authority, "1.0", 1)])), [""; 0]);
+    // So does the same image, which somebody else released at another time.
+    assert_eq!(codes(&publish(&mut log, vec![release_at(T + 60, authority, "1.0", 1)])), [""; 0]);
     let stranger = publish(&mut log, vec![release(&Authority::new(), "1.1", 2)]);
     assert_eq!(codes(&stranger), ["image_unverified"]);
-    assert!(stranger[0].to_string().contains("entry 2"), "{}", stranger[0]);
+    assert!(stranger[0].to_string().contains("entry 3"), "{}", stranger[0]);
     // A name stands for one image.
     assert_eq!(codes(&publish(&mut log, vec![release(authority, "1.0", 3)])), ["image_renamed"]);
     assert_eq!(codes(&publish(&mut log, vec![release(authority, "2.0", 4)])), [""; 0]);
@@ -66,7 +72,7 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     let json = std::fs::read(folder.path().join("images.json")).unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 4);
-    assert_eq!((&listed[2]["release"], &listed[2]["index"]), (&"2.0".into(), &4.into()));
+    assert_eq!((&listed[2]["release"], &listed[2]["index"]), (&"2.0".into(), &5.into()));
     assert_eq!(listed[2]["boots"].as_array().unwrap().len(), 1);
     assert_eq!(listed[3]["boots"].as_array().unwrap().len(), 0);
     assert_eq!(listed[2]["measurements"][0]["digests"]["measurement"], "04".repeat(48));
