@@ -7,6 +7,8 @@ use vouchsafe_receipt::{AttestedStatement, ImageManifest};
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
+use crate::state::Image;
+
 /// What is shown of an accepted boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -16,9 +18,13 @@ pub struct Accepted {
     pub measurement: String,
     /// Whether a simulated authority vouches, so that no hardware does.
     pub simulated: bool,
-    /// What the release of its image is called, if one in the log before it measures to what it does.
+    /// What the first release of its image is called, if one in the log before it measures to what it does.
     #[serde(default)]
     pub release: Option<String>,
+    /// The indices of all releases in the log before it that measure to what it does: names may be given twice, and
+    /// an image released under several.
+    #[serde(default)]
+    pub images: Vec<u64>,
 }
 
 /// Why a boot is not accepted.
@@ -40,7 +46,7 @@ pub trait Appraise: Send + Sync {
         &self,
         boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused>;
 
@@ -53,7 +59,7 @@ pub trait Appraise: Send + Sync {
         &self,
         logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<(), Refused>;
 
@@ -73,11 +79,12 @@ impl Appraise for Policy {
         &self,
         boot: &AttestedStatement,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
-        let accepted = appraise_boot(boot, endorsements, self, images, at, &Ring)
+        let accepted = appraise_boot(boot, endorsements, self, &manifests(images), at, &Ring)
             .map_err(|verdict| refused(&verdict))?;
+        let of_it: Vec<&Image> = accepted.images().iter().filter_map(|place| images.get(*place)).collect();
         let claims = accepted.verdict().claims().cloned().unwrap_or_default();
         Ok(Accepted {
             platform: find(&claims, "platform").unwrap_or_else(|| "unknown".into()),
@@ -86,7 +93,8 @@ impl Appraise for Policy {
                 .find_map(|name| find(&claims, name))
                 .unwrap_or_default(),
             simulated: accepted.verdict().simulated(),
-            release: accepted.release().map(str::to_owned),
+            release: of_it.first().map(|image| image.manifest.release.clone()),
+            images: of_it.iter().map(|image| image.index).collect(),
         })
     }
 
@@ -102,14 +110,18 @@ impl Appraise for Policy {
         &self,
         logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<(), Refused> {
-        match appraise_epoch(logged, endorsements, self, images, at, &Ring) {
+        match appraise_epoch(logged, endorsements, self, &manifests(images), at, &Ring) {
             Ok(_) => Ok(()),
             Err(verdict) => Err(refused(&verdict)),
         }
     }
+}
+
+fn manifests(images: &[Image]) -> Vec<ImageManifest> {
+    images.iter().map(|image| image.manifest.clone()).collect()
 }
 
 fn refused(verdict: &Verdict) -> Refused {

@@ -46,10 +46,10 @@ pub(crate) fn look(
     renamed.into_iter().collect()
 }
 
-/// The boots in the log of the image with this name.
-pub(crate) fn boots_of<'s>(state: &'s State, release: &'s str) -> impl Iterator<Item = &'s String> {
+/// The boots in the log of the image whose leaf is at `index`.
+pub(crate) fn boots_of(state: &State, index: u64) -> impl Iterator<Item = &String> {
     let is_of = move |boot: &Boot| match &boot.appraisal {
-        Some(Appraisal::Accepted(accepted)) => accepted.release.as_deref() == Some(release),
+        Some(Appraisal::Accepted(accepted)) => accepted.images.contains(&index),
         _ => false,
     };
     state.boots.iter().filter(move |(_, boot)| is_of(boot)).map(|(id, _)| id)
@@ -72,7 +72,7 @@ pub(crate) fn to_json(state: &State) -> String {
         .map(|Image { index, manifest }| Listed {
             index: *index,
             manifest,
-            boots: boots_of(state, &manifest.release).collect(),
+            boots: boots_of(state, *index).collect(),
         })
         .collect();
     // Strings and integers only: serialisation has no failing case.
@@ -80,6 +80,6 @@ pub(crate) fn to_json(state: &State) -> String {
 }
 
 /// The images that were in the log before the entry at `index`.
-pub(crate) fn before(images: &[Image], index: u64) -> Vec<ImageManifest> {
-    images.iter().filter(|image| image.index < index).map(|image| image.manifest.clone()).collect()
+pub(crate) fn before(images: &[Image], index: u64) -> Vec<Image> {
+    images.iter().filter(|image| image.index < index).cloned().collect()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use vouchsafe_bundle::LoggedEpoch;
 use vouchsafe_receipt::{
-    AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, ImageManifest,
-    Leaf, LeafType, ReceiptKey, Settlement, records,
+    AttestedStatement, BootRecord, BootStatement, CheckpointRef, EpochRecord, EpochStatement, Leaf, LeafType,
+    ReceiptKey, Settlement, records,
 };
 use vouchsafe_translog::TrustedLog;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
@@ -20,7 +20,7 @@ use crate::leaf::{Found, Keys, Known, Looked};
 use crate::mirror::Mirror;
 use crate::revoked;
 use crate::source::Source;
-use crate::state::{Appraisal, Boot, Named, State};
+use crate::state::{Appraisal, Boot, Image, Named, State};
 use crate::{Error, Violation};
 
 /// Trees that were named and wait to be looked up.
@@ -232,7 +232,7 @@ impl Ledger<'_> {
         &mut self,
         boot: &Boot,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
         may_wait: bool,
     ) -> Result<Option<Appraisal>, Error> {
@@ -291,7 +291,7 @@ impl Ledger<'_> {
         boot: &Boot,
         index: u64,
         record: &EpochRecord,
-        (endorsements, images, at): (Option<&Endorsements>, &[ImageManifest], UnixSeconds),
+        (endorsements, images, at): (Option<&Endorsements>, &[Image], UnixSeconds),
         may_wait: bool,
     ) -> Result<bool, Error> {
         let Some(attested) = self.attested(index, &record.statement, &record.evidence)? else {

@@ -9,7 +9,7 @@ use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
 use super::checks::{Checks, check};
 use super::evidence::{Basis, OtherRoots, platform_of, unsupported};
-use super::released::{Released, image_of};
+use super::released::{Released, images_of};
 use super::statements::{self, Attested};
 use super::unproved::{self, Subject};
 use super::{model, purpose_fits};
@@ -22,7 +22,7 @@ pub struct AcceptedBoot {
     verdict: Verdict,
     statement: BootStatement,
     receipt_key: ReceiptKey,
-    release: Option<String>,
+    images: Vec<usize>,
 }
 
 impl AcceptedBoot {
@@ -36,9 +36,9 @@ impl AcceptedBoot {
         &self.statement
     }
 
-    /// What the release of its image is called, if one of the images measures to what it does.
-    pub fn release(&self) -> Option<&str> {
-        self.release.as_deref()
+    /// The places of all images that measure to what it does, among those that were given.
+    pub fn images(&self) -> &[usize] {
+        &self.images
     }
 
     /// The key that signs this boot's receipts and records.
@@ -98,9 +98,8 @@ pub fn appraise_boot(
     let verdict = checks.conclude();
     match parsed {
         Some((receipt_key, statement)) if verdict.is_accepted() => {
-            let image = evidence.as_ref().and_then(|evidence| image_of(images, evidence));
-            let release = image.map(|image| image.release.clone());
-            Ok(AcceptedBoot { verdict, statement, receipt_key, release })
+            let images = evidence.as_ref().map_or_else(Vec::new, |evidence| images_of(images, evidence));
+            Ok(AcceptedBoot { verdict, statement, receipt_key, images })
         }
         _ => Err(Box::new(verdict)),
     }

@@ -148,11 +148,13 @@ pub(super) fn before(checks: &mut Checks<'_>, origin: &str, index: u64) {
     checks.demand(late, released, format!("a release logged before leaf {index}"), seen);
 }
 
-/// The image that a guest runs, by what it measures to.
-pub(crate) fn image_of<'i>(
-    images: &'i [ImageManifest],
-    evidence: &VerifiedEvidence,
-) -> Option<&'i ImageManifest> {
+/// The first image that a guest may run, by what it measures to.
+fn image_of<'i>(images: &'i [ImageManifest], evidence: &VerifiedEvidence) -> Option<&'i ImageManifest> {
+    images.get(*images_of(images, evidence).first()?)
+}
+
+/// The places of all images that a guest may run, by what it measures to: one may be released under several names.
+pub(crate) fn images_of(images: &[ImageManifest], evidence: &VerifiedEvidence) -> Vec<usize> {
     let is_it = |digests: &ImageDigests| match (digests, evidence.snp(), evidence.tdx()) {
         (ImageDigests::SevSnp { measurement }, Some(snp), _) => measurement.0 == *snp.measurement(),
         (ImageDigests::Tdx { .. }, _, Some(tdx)) => {
@@ -168,5 +170,6 @@ pub(crate) fn image_of<'i>(
         }
         _ => false,
     };
-    images.iter().find(|image| image.measurements.iter().any(|one| is_it(&one.digests)))
+    let measures = |image: &ImageManifest| image.measurements.iter().any(|one| is_it(&one.digests));
+    images.iter().enumerate().filter(|(_, image)| measures(image)).map(|(place, _)| place).collect()
 }

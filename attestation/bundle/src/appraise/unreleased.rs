@@ -41,6 +41,6 @@ pub(super) fn machine(checks: &mut Checks<'_>, step: Step, _: &VerifiedEvidence)
 pub(super) fn before(_: &mut Checks<'_>, _: &str, _: u64) {}
 
 /// Nothing was released.
-pub(crate) fn image_of<'i>(_: &'i [ImageManifest], _: &VerifiedEvidence) -> Option<&'i ImageManifest> {
-    None
+pub(crate) fn images_of(_: &[ImageManifest], _: &VerifiedEvidence) -> Vec<usize> {
+    Vec::new()
 }

@@ -225,15 +225,18 @@ fn a_boot_in_a_log_is_held_to_the_releases_in_it() {
         let of_epoch = appraise_epoch(logged, endorsements, policy, images, LATER, &Ring);
         let of_boot = appraise_boot(&boot, endorsements, policy, images, LATER, &Ring);
         assert_eq!(of_epoch.is_ok(), of_boot.is_ok());
-        of_boot.map(|boot| boot.release().map(str::to_owned))
+        of_boot.map(|boot| boot.images().to_vec())
     };
     assert_rejected(&judge(&policy, &[]).unwrap_err(), "image_not_released");
     assert_rejected(&judge(&policy, &[image([1; 48])]).unwrap_err(), "image_not_released");
     let released = [image([1; 48]), image(MEASUREMENT)];
-    assert_eq!(judge(&policy, &released).unwrap().as_deref(), Some("1.0"));
+    assert_eq!(judge(&policy, &released).unwrap(), [1]);
+    // Each of several, in whatever place.
+    let several = [image(MEASUREMENT), image([1; 48]), image(MEASUREMENT)];
+    assert_eq!(judge(&policy, &several).unwrap(), [0, 2]);
     let lenient = policy_with(|document| log.require(document));
-    assert_eq!(judge(&lenient, &[]).unwrap(), None);
-    assert_eq!(judge(&lenient, &released).unwrap().as_deref(), Some("1.0"), "told, if not demanded");
+    assert_eq!(judge(&lenient, &[]).unwrap(), [0; 0]);
+    assert_eq!(judge(&lenient, &released).unwrap(), [1], "told, if not demanded");
 }
 
 #[test]

@@ -303,7 +303,7 @@ fn images(state: &State) -> Markup {
 
 fn image(image: &Image, state: &State) -> Markup {
     let manifest = &image.manifest;
-    let boots = images::boots_of(state, &manifest.release).count();
+    let boots = images::boots_of(state, image.index).count();
     html! {
         div.boot {
             code { (manifest.release) }

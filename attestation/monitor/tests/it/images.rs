@@ -3,7 +3,7 @@
 use vouchsafe_monitor::{Appraisal, Violation, status};
 use vouchsafe_receipt::image::{ImageDigests, ImageMeasurement};
 use vouchsafe_receipt::{ImageManifest, SignedImage, image_leaf};
-use vouchsafe_verifier::encoding::Hex;
+use vouchsafe_verifier::encoding::{Hex, to_hex};
 use vouchsafe_verifier::{Moment, UnixSeconds};
 
 use crate::enclave::{Enclave, GOOD};
@@ -45,6 +45,10 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     assert!(stranger[0].to_string().contains("entry 3"), "{}", stranger[0]);
     // A name stands for one image.
     assert_eq!(codes(&publish(&mut log, vec![release(authority, "1.0", 3)])), ["image_renamed"]);
+    // A boot is of the image that it measures to, whatever else has that name.
+    let early = Enclave::new();
+    log.add_logged(&early.boot(GOOD));
+    log.add_logged(&early.epoch(&early.boot(GOOD), 0));
     assert_eq!(codes(&publish(&mut log, vec![release(authority, "2.0", 4)])), [""; 0]);
 
     // A boot is held to what was released before it, and not to what comes with it or after.
@@ -57,9 +61,9 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     let state = watching.monitor.state();
     let names: Vec<_> = state.images().iter().map(|image| image.manifest.release.as_str()).collect();
     assert_eq!(names, ["1.0", "1.0", "2.0", "3.0"]);
-    let boot = state.boots().values().next().unwrap();
+    let boot = &state.boots()[&Hex(enclave.id).to_string()];
     let Some(Appraisal::Accepted(accepted)) = &boot.appraisal else { panic!("{:?}", boot.appraisal) };
-    assert_eq!(accepted.release.as_deref(), Some("2.0"));
+    assert_eq!((accepted.release.as_deref(), accepted.images.as_slice()), (Some("2.0"), &[7][..]));
 
     // People and programs see them.
     let folder = tempfile::tempdir().unwrap();
@@ -72,8 +76,9 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     let json = std::fs::read(folder.path().join("images.json")).unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 4);
-    assert_eq!((&listed[2]["release"], &listed[2]["index"]), (&"2.0".into(), &5.into()));
-    assert_eq!(listed[2]["boots"].as_array().unwrap().len(), 1);
-    assert_eq!(listed[3]["boots"].as_array().unwrap().len(), 0);
+    assert_eq!((&listed[2]["release"], &listed[2]["index"]), (&"2.0".into(), &7.into()));
+    let boots: Vec<_> = (0..4).map(|at| listed[at]["boots"].as_array().unwrap().clone()).collect();
+    assert_eq!(boots.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 1, 0]);
+    assert_eq!((&boots[1][0], &boots[2][0]), (&to_hex(&early.id).into(), &to_hex(&enclave.id).into()));
     assert_eq!(listed[2]["measurements"][0]["digests"]["measurement"], "04".repeat(48));
 }

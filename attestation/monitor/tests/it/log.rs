@@ -9,10 +9,10 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use vouchsafe_bundle::LoggedEpoch;
 use vouchsafe_monitor::gap::Probes;
 use vouchsafe_monitor::{
-    Accepted, Appraise, Fetch, Mirror, Monitor, Parts, Refused, Report, Source, Store, Submit,
+    Accepted, Appraise, Fetch, Image, Mirror, Monitor, Parts, Refused, Report, Source, Store, Submit,
 };
 use vouchsafe_receipt::threshold::Signers;
-use vouchsafe_receipt::{AttestedStatement, CheckpointRef, ImageManifest};
+use vouchsafe_receipt::{AttestedStatement, CheckpointRef};
 use vouchsafe_translog::note::{Algorithm, VerifierKey};
 use vouchsafe_translog::tile::push_leaf;
 use vouchsafe_translog::{Checkpoint, Tile, TrustedLog, cosignature, merkle};
@@ -158,7 +158,7 @@ impl Appraise for TestPolicy {
         &self,
         attested: &AttestedStatement,
         _: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
         let is_good = |report: &[u8]| report == GOOD || (report == EXPIRES && at.0 < T + 86_400);
@@ -167,7 +167,8 @@ impl Appraise for TestPolicy {
                 platform: "sev-snp".into(),
                 measurement: "ab".repeat(48),
                 simulated: true,
-                release: images.last().map(|image| image.release.clone()),
+                release: images.last().map(|image| image.manifest.release.clone()),
+                images: images.last().map(|image| image.index).into_iter().collect(),
             }),
             _ => Err(Refused { code: "measurement_mismatch".into(), why: "another image".into() }),
         }
@@ -177,7 +178,7 @@ impl Appraise for TestPolicy {
         &self,
         logged: LoggedEpoch<'_>,
         endorsements: Option<&Endorsements>,
-        images: &[ImageManifest],
+        images: &[Image],
         at: UnixSeconds,
     ) -> Result<(), Refused> {
         self.boot(logged.epoch, endorsements, images, at).map(drop)
