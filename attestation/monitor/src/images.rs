@@ -8,7 +8,8 @@ use crate::Violation;
 use crate::appraise::Appraise;
 use crate::state::{Appraisal, Boot, Image, State};
 
-/// Images that are remembered; of more, the oldest are shown no more, and boots of them are not told apart.
+/// Images that are remembered. What is released beyond is not followed: of boots behind it that are of no remembered
+/// image, nothing can be said.
 const IMAGES_MAX: usize = 1 << 12;
 
 /// Takes an image at `index` of the log into account.
@@ -40,7 +41,11 @@ pub(crate) fn look(
         release: manifest.release.clone(),
     });
     if state.images.len() >= IMAGES_MAX {
-        state.images.remove(0);
+        // To accuse a boot of an image that was let go of would be wrong, and to say nothing would be, too.
+        let is_first = state.images_unfollowed.is_none();
+        state.images_unfollowed.get_or_insert(index);
+        let unfollowed = is_first.then_some(Violation::ImagesUnfollowed { index });
+        return renamed.into_iter().chain(unfollowed).collect();
     }
     state.images.push(Image { index, manifest });
     renamed.into_iter().collect()

@@ -12,7 +12,7 @@ use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Base64, Hex, to_hex};
 use vouchsafe_verifier::{Endorsements, UnixSeconds};
 
-use crate::appraise::Appraise;
+use crate::appraise::{Appraise, Refused};
 use crate::chain::Chain;
 use crate::files;
 use crate::images;
@@ -25,6 +25,8 @@ use crate::{Error, Violation};
 
 /// Trees that were named and wait to be looked up.
 const NAMED_MAX: usize = 1 << 20;
+/// The appraisal's code for a boot of no image that was released.
+const IMAGE_NOT_RELEASED: &str = "image_not_released";
 /// How long endorsements may come after their boot, in seconds of witness time.
 const ENDORSEMENTS_SECONDS_MAX: u64 = 60;
 
@@ -53,6 +55,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) times: BTreeMap<u64, u64>,
     /// Receipts of all boots that wait for earlier ones.
     pub(crate) waiting: usize,
+    /// Whether images before the boot that is being judged are not all known.
+    pub(crate) is_unfollowed: bool,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -184,13 +188,14 @@ impl Ledger<'_> {
     /// Judges the boots and epochs whose endorsements have come, or have had their time: for the moment
     /// by which the boot was in the log, as far as witnesses say.
     pub(crate) fn appraise(&mut self, state: &mut State) -> Result<(), Error> {
-        let State { boots, images, .. } = state;
+        let State { boots, images, images_unfollowed, .. } = state;
         for boot in boots.values_mut() {
             if boot.appraisal.is_some() && boot.epochs_unjudged.is_empty() {
                 continue;
             }
             let at = self.logged_by(boot.index);
             let images = images::before(images, boot.index);
+            self.is_unfollowed = images_unfollowed.is_some_and(|from| from < boot.index);
             let overdue = boot.first_time.saturating_add(ENDORSEMENTS_SECONDS_MAX) < self.time;
             let may_wait = boot.endorsements.is_none() && !overdue;
             let endorsements = self.endorsements(boot.index, boot.endorsements)?;
@@ -243,12 +248,18 @@ impl Ledger<'_> {
         match self.appraise.boot(&attested, endorsements, images, at) {
             Ok(accepted) => Ok(Some(Appraisal::Accepted(accepted))),
             Err(_) if may_wait => Ok(None),
+            Err(refused) if self.may_be_unfollowed(&refused) => Ok(Some(Appraisal::Refused(refused.code))),
             Err(refused) => {
                 let (boot, why_code) = (boot.chain.boot(), refused.code.clone());
                 self.violations.push(Violation::BootRefused { index, boot, why_code, why: refused.why });
                 Ok(Some(Appraisal::Refused(refused.code)))
             }
         }
+    }
+
+    /// Whether it is refused for an image that may be one of those that are not followed, for which there is an alarm.
+    fn may_be_unfollowed(&self, refused: &Refused) -> bool {
+        self.is_unfollowed && refused.code == IMAGE_NOT_RELEASED
     }
 
     fn boot(&self, index: u64, record: &BootRecord, statement: Option<BootStatement>) -> Boot {
@@ -317,6 +328,9 @@ impl Ledger<'_> {
             if judge(self.appraise, newer.as_ref(), self.logged_by(index)).is_ok() {
                 return Ok(true);
             }
+        }
+        if self.may_be_unfollowed(&refused) {
+            return Ok(true);
         }
         let why = format!("epoch {}: {}", record.epoch, refused.why);
         let (boot, why_code) = (record.boot, refused.code);

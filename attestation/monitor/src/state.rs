@@ -66,6 +66,9 @@ pub struct State {
     /// Images in the log that enough of the policy's keys released, oldest first.
     #[serde(default)]
     pub(crate) images: Vec<Image>,
+    /// From this entry on, there are images that are not among them.
+    #[serde(default)]
+    pub(crate) images_unfollowed: Option<u64>,
     /// Checkpoints that were verified.
     pub(crate) checkpoints: u64,
     /// What was measured.
@@ -241,6 +244,7 @@ impl State {
             witnesses: BTreeMap::new(),
             revocations: None,
             images: Vec::new(),
+            images_unfollowed: None,
             checkpoints: 0,
             gap: Gap::default(),
             ahead: BTreeMap::new(),

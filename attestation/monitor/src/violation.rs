@@ -425,6 +425,14 @@ pub enum Violation {
         /// The name of both.
         release: String,
     },
+    /// More images were released than are remembered.
+    #[error(
+        "from entry {index} on, more images are released than are followed: of boots behind it that are of no image before it, nothing is said"
+    )]
+    ImagesUnfollowed {
+        /// The first one's entry that is not followed.
+        index: u64,
+    },
     /// Two lists of revocations with one serial.
     #[error("entry {index} is another list of revocations with serial {serial}: {first} and {second}")]
     RevocationForked {

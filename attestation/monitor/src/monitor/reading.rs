@@ -54,6 +54,7 @@ impl Monitor {
             trusted: &self.parts.trusted,
             times: BTreeMap::new(),
             waiting: work.boots.values().map(|boot| boot.chain.waiting()).fold(0, usize::saturating_add),
+            is_unfollowed: false,
             violations: Vec::new(),
         };
         let mut frontier = work.frontier().unwrap_or_default();

@@ -37,6 +37,7 @@ impl Violation {
             | Self::RevocationUnverified { index, .. }
             | Self::ImageUnverified { index, .. }
             | Self::ImageRenamed { index, .. }
+            | Self::ImagesUnfollowed { index }
             | Self::RevocationForked { index, .. } => format!("entry {index}"),
             Self::Revoked { subject, .. } | Self::RevocationWithdrawn { subject, .. } => subject.clone(),
         }
@@ -81,6 +82,7 @@ impl Violation {
             Self::RevocationForked { .. } => "revocation_forked",
             Self::ImageUnverified { .. } => "image_unverified",
             Self::ImageRenamed { .. } => "image_renamed",
+            Self::ImagesUnfollowed { .. } => "images_unfollowed",
         }
     }
 }

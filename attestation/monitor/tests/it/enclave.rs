@@ -14,6 +14,8 @@ use vouchsafe_verifier::encoding::{Base64, Hex};
 
 pub(crate) const BOUND: u64 = 60;
 pub(crate) const GOOD: &[u8] = b"evidence that the test's policy accepts";
+/// Evidence of the image that is released as `wanted`.
+pub(crate) const WANTED: &[u8] = b"evidence of a released image";
 /// Evidence that it accepts until a day after the test's beginning.
 pub(crate) const EXPIRES: &[u8] = b"evidence whose certificates expire";
 

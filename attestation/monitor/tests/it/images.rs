@@ -6,7 +6,7 @@ use vouchsafe_receipt::{ImageManifest, SignedImage, image_leaf};
 use vouchsafe_verifier::encoding::{Hex, to_hex};
 use vouchsafe_verifier::{Moment, UnixSeconds};
 
-use crate::enclave::{Enclave, GOOD};
+use crate::enclave::{Enclave, GOOD, WANTED};
 use crate::log::{Log, T, Watching};
 use crate::revoked::Authority;
 
@@ -81,4 +81,41 @@ fn images_are_listed_with_their_boots_and_a_strangers_is_not_believed() {
     assert_eq!(boots.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 1, 0]);
     assert_eq!((&boots[1][0], &boots[2][0]), (&to_hex(&early.id).into(), &to_hex(&enclave.id).into()));
     assert_eq!(listed[2]["measurements"][0]["digests"]["measurement"], "04".repeat(48));
+}
+
+/// Who releases thousands of images can have a monitor lose track. It says so, and accuses nobody for it.
+#[test]
+fn more_images_than_are_followed_are_told_of_and_held_against_no_boot() {
+    const IMAGES_MAX: usize = 1 << 12;
+    let authority = Authority::get();
+    let followed = |images: usize| {
+        let mut log = Log::new();
+        for place in 0..images {
+            log.add(release(authority, &format!("{place}"), 1));
+        }
+        log.add(release(authority, "wanted", 2));
+        log.add(release(authority, "another", 3));
+        let enclave = Enclave::new();
+        let boot = enclave.boot(WANTED);
+        log.add_logged(&boot);
+        log.add_logged(&enclave.epoch_with(&boot, 0, WANTED, None));
+        log.publish(T);
+        let mut watching = Watching::new(&log);
+        let first = watching.poll(&log);
+        log.add(enclave.word(log.checkpoint(), false));
+        log.publish(T + 61);
+        let last = watching.poll(&log);
+        (first, last, watching.restart(&log).monitor.state().images().len())
+    };
+    assert_eq!(followed(IMAGES_MAX - 2), (vec![], vec![], IMAGES_MAX));
+    assert_eq!(followed(IMAGES_MAX), (vec!["images_unfollowed"], vec![], IMAGES_MAX));
+    // As long as all are followed, a boot of none is named.
+    let (mut log, enclave) = (Log::new(), Enclave::new());
+    log.add_logged(&enclave.boot(WANTED));
+    log.publish(T);
+    let mut watching = Watching::new(&log);
+    assert_eq!(watching.poll(&log), [""; 0], "endorsements may still come");
+    log.add(enclave.word(log.checkpoint(), false));
+    log.publish(T + 61);
+    assert_eq!(watching.poll(&log).first(), Some(&"boot_refused"));
 }

@@ -20,7 +20,7 @@ use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Hex, to_hex};
 use vouchsafe_verifier::{Endorsements, Evidence, UnixSeconds};
 
-use crate::enclave::{EXPIRES, GOOD, Logged};
+use crate::enclave::{EXPIRES, GOOD, Logged, WANTED};
 use crate::revoked::Authority;
 
 pub(crate) const ORIGIN: &str = "log.example/one";
@@ -162,7 +162,12 @@ impl Appraise for TestPolicy {
         at: UnixSeconds,
     ) -> Result<Accepted, Refused> {
         let is_good = |report: &[u8]| report == GOOD || (report == EXPIRES && at.0 < T + 86_400);
+        let is_released = images.iter().any(|image| image.manifest.release == "wanted");
+        let is_good = |report: &[u8]| is_good(report) || (report == WANTED && is_released);
         match &attested.evidence {
+            Evidence::SevSnp { report } if report.0 == WANTED && !is_released => {
+                Err(Refused { code: "image_not_released".into(), why: "in no release".into() })
+            }
             Evidence::SevSnp { report } if is_good(&report.0) => Ok(Accepted {
                 platform: "sev-snp".into(),
                 measurement: "ab".repeat(48),
