@@ -121,13 +121,15 @@ impl Client {
             |waiting: &Waiting| waiting.place.is_none() && !waiting.is_submitted && waiting.retry_at <= now;
         let (mut body, mut keys, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
         for waiting in self.waiting.values().filter(|waiting| due(waiting)).take(ADD_LEAVES_MAX) {
-            let leaf = &waiting.item.leaf.0;
-            if !body.is_empty() && body.len().saturating_add(leaf.len()).saturating_add(2) > ADD_BYTES_MAX {
+            let (leaf, endorsements) = (&waiting.item.leaf.0, waiting.item.endorsements_leaf());
+            // Both go together or not at all: what is too long is refused whole, for ever.
+            let both = bytes_of(leaf).saturating_add(endorsements.as_deref().map_or(0, bytes_of));
+            if !body.is_empty() && body.len().saturating_add(both) > ADD_BYTES_MAX {
                 break;
             }
             tile::push_leaf(&mut body, leaf).map_err(|error| error.to_string())?;
             keys.push((waiting.item.key.clone(), Role::Own));
-            if let Some(endorsements) = waiting.item.endorsements_leaf() {
+            if let Some(endorsements) = endorsements {
                 tile::push_leaf(&mut body, &endorsements).map_err(|error| error.to_string())?;
                 keys.push((waiting.item.key.clone(), Role::Endorsements));
             }
@@ -190,4 +192,9 @@ impl Client {
         waiting.place = Some(Place { index, path, size });
         Ok(())
     }
+}
+
+/// A leaf's bytes in a submission, with those of its length.
+fn bytes_of(leaf: &[u8]) -> usize {
+    leaf.len().saturating_add(2)
 }
