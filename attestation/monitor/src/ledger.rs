@@ -24,7 +24,7 @@ use crate::state::{Appraisal, Boot, Image, Named, State};
 use crate::{Error, Violation};
 
 /// Trees that were named and wait to be looked up.
-const NAMED_MAX: usize = 1 << 20;
+pub(crate) const NAMED_MAX: usize = 1 << 20;
 /// The appraisal's code for a boot of no image that was released.
 const IMAGE_NOT_RELEASED: &str = "image_not_released";
 /// How long endorsements may come after their boot, in seconds of witness time.
@@ -53,6 +53,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) trusted: &'a TrustedLog,
     /// Witness times of trees by their size, from epoch statements.
     pub(crate) times: BTreeMap<u64, u64>,
+    /// Sizes of trees that may wait to be looked up.
+    pub(crate) named_max: usize,
     /// Receipts of all boots that wait for earlier ones.
     pub(crate) waiting: usize,
     /// Whether images before the boot that is being judged are not all known.
@@ -338,9 +340,17 @@ impl Ledger<'_> {
         Ok(true)
     }
 
-    fn named(&self, state: &mut State, index: u64, boot: Hex<32>, checkpoint: CheckpointRef) {
+    fn named(&mut self, state: &mut State, index: u64, boot: Hex<32>, checkpoint: CheckpointRef) {
         let CheckpointRef { size, root, .. } = checkpoint;
-        if state.trees.get(&size) == Some(&root) || state.named.len() >= NAMED_MAX {
+        if state.trees.get(&size) == Some(&root) {
+            return;
+        }
+        if state.named.len() >= self.named_max && !state.named.contains_key(&size) {
+            // Once, until all that wait were looked up.
+            if state.unfollowed_tree.is_none() {
+                state.unfollowed_tree = Some(index);
+                self.violations.push(Violation::TreesUnfollowed { index });
+            }
             return;
         }
         let others = state.named.entry(size).or_default();
@@ -423,3 +433,6 @@ pub(crate) fn settle(state: &mut State, size: u64, time: u64) -> Vec<Violation> 
     }
     violations
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,9 @@ pub struct State {
     pub(crate) trees: BTreeMap<u64, Hex<32>>,
     /// Trees that enclaves named and that were not looked up yet.
     pub(crate) named: BTreeMap<u64, Vec<Named>>,
+    /// The first entry whose tree is not among them, since there were too many.
+    #[serde(default)]
+    pub(crate) unfollowed_tree: Option<u64>,
     /// Since when one of them could not be looked up, in Unix seconds by the monitor's clock.
     #[serde(default)]
     pub(crate) unjudged_since: Option<u64>,
@@ -238,6 +241,7 @@ impl State {
             leaves: BTreeMap::new(),
             trees: BTreeMap::new(),
             named: BTreeMap::new(),
+            unfollowed_tree: None,
             unjudged_since: None,
             alarms: Vec::new(),
             alarms_dropped: 0,

@@ -370,6 +370,12 @@ pub enum Violation {
         /// Since when, Unix seconds by the monitor's clock.
         since: u64,
     },
+    /// Enclaves named more trees than are remembered until they can be looked up.
+    #[error("from entry {index} on, enclaves name more trees than are followed")]
+    TreesUnfollowed {
+        /// The first entry whose tree is not followed.
+        index: u64,
+    },
     /// Those who may have revoked something.
     #[error(
         "entry {index} revokes {subject} from {from} on, in list {serial} ({name}): {reason}",

@@ -12,7 +12,7 @@ use super::{Monitor, Report};
 use crate::compare::{self, Compared};
 use crate::files::{self, Trouble};
 use crate::leaf::{Looked, look};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, NAMED_MAX};
 use crate::{Error, Violation};
 
 /// Entry bundles read and verified as one batch.
@@ -54,6 +54,7 @@ impl Monitor {
             trusted: &self.parts.trusted,
             times: BTreeMap::new(),
             waiting: work.boots.values().map(|boot| boot.chain.waiting()).fold(0, usize::saturating_add),
+            named_max: NAMED_MAX,
             is_unfollowed: false,
             violations: Vec::new(),
         };
@@ -177,7 +178,7 @@ impl Monitor {
             self.alarm(report, violation, now_s);
         }
         if judged.is_ok() {
-            self.state.unjudged_since = None;
+            (self.state.unjudged_since, self.state.unfollowed_tree) = (None, None);
         } else {
             let since = *self.state.unjudged_since.get_or_insert(now_s);
             if since.saturating_add(UNJUDGED_SECONDS_MAX) <= now_s {

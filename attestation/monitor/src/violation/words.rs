@@ -38,6 +38,7 @@ impl Violation {
             | Self::ImageUnverified { index, .. }
             | Self::ImageRenamed { index, .. }
             | Self::ImagesUnfollowed { index }
+            | Self::TreesUnfollowed { index }
             | Self::RevocationForked { index, .. } => format!("entry {index}"),
             Self::Revoked { subject, .. } | Self::RevocationWithdrawn { subject, .. } => subject.clone(),
         }
@@ -76,6 +77,7 @@ impl Violation {
             Self::ReceiptAbsent { .. } => "receipt_absent",
             Self::EnclaveOtherView { .. } => "enclave_other_view",
             Self::TreesUnjudged { .. } => "trees_unjudged",
+            Self::TreesUnfollowed { .. } => "trees_unfollowed",
             Self::Revoked { .. } => "revoked",
             Self::RevocationWithdrawn { .. } => "revocation_withdrawn",
             Self::RevocationUnverified { .. } => "revocation_unverified",
