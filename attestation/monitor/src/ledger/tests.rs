@@ -1,6 +1,5 @@
 //! Named trees, more of them than are followed.
 
-use vouchsafe_receipt::AttestedStatement;
 use vouchsafe_translog::note::{Algorithm, VerifierKey};
 
 use super::*;

@@ -12,7 +12,7 @@ use vouchsafe_verifier::encoding::{Base64, Hex};
 
 use super::http::LogClient;
 use super::tree::Tree;
-use super::{Client, Failure, Key, Kind, PAUSE_MAX, Place, Waiting, after};
+use super::{Client, Failure, Item, Key, Kind, PAUSE_MAX, Place, Waiting, after};
 use crate::Event;
 use crate::metrics::add;
 
@@ -119,22 +119,8 @@ impl Client {
         }
         let due =
             |waiting: &Waiting| waiting.place.is_none() && !waiting.is_submitted && waiting.retry_at <= now;
-        let (mut body, mut keys, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
-        for waiting in self.waiting.values().filter(|waiting| due(waiting)).take(ADD_LEAVES_MAX) {
-            let (leaf, endorsements) = (&waiting.item.leaf.0, waiting.item.endorsements_leaf());
-            // Both go together or not at all: what is too long is refused whole, for ever.
-            let both = bytes_of(leaf).saturating_add(endorsements.as_deref().map_or(0, bytes_of));
-            if !body.is_empty() && body.len().saturating_add(both) > ADD_BYTES_MAX {
-                break;
-            }
-            tile::push_leaf(&mut body, leaf).map_err(|error| error.to_string())?;
-            keys.push((waiting.item.key.clone(), Role::Own));
-            if let Some(endorsements) = endorsements {
-                tile::push_leaf(&mut body, &endorsements).map_err(|error| error.to_string())?;
-                keys.push((waiting.item.key.clone(), Role::Endorsements));
-            }
-            blobs.extend(waiting.item.blobs.iter().map(|blob| Bytes::from(blob.0.clone())));
-        }
+        let waiting = self.waiting.values().filter(|waiting| due(waiting)).map(|waiting| &waiting.item);
+        let Packed { body, keys, blobs } = pack(waiting)?;
         if keys.is_empty() {
             return Ok(false);
         }
@@ -194,7 +180,77 @@ impl Client {
     }
 }
 
+/// What goes together.
+#[derive(Default)]
+struct Packed {
+    body: Vec<u8>,
+    keys: Vec<(Key, Role)>,
+    blobs: Vec<Bytes>,
+}
+
+/// The first of these items that fit into one submission: at least one, if there is any.
+fn pack<'w>(items: impl Iterator<Item = &'w Item>) -> Result<Packed, Failure> {
+    let mut packed = Packed::default();
+    for item in items.take(ADD_LEAVES_MAX) {
+        let (leaf, endorsements) = (&item.leaf.0, item.endorsements_leaf());
+        // Both go together or not at all: what is too long is refused whole, for ever.
+        let both = bytes_of(leaf).saturating_add(endorsements.as_deref().map_or(0, bytes_of));
+        if !packed.keys.is_empty() && packed.body.len().saturating_add(both) > ADD_BYTES_MAX {
+            break;
+        }
+        tile::push_leaf(&mut packed.body, leaf).map_err(|error| error.to_string())?;
+        packed.keys.push((item.key.clone(), Role::Own));
+        if let Some(endorsements) = endorsements {
+            tile::push_leaf(&mut packed.body, &endorsements).map_err(|error| error.to_string())?;
+            packed.keys.push((item.key.clone(), Role::Endorsements));
+        }
+        packed.blobs.extend(item.blobs.iter().map(|blob| Bytes::from(blob.0.clone())));
+    }
+    Ok(packed)
+}
+
 /// A leaf's bytes in a submission, with those of its length.
 fn bytes_of(leaf: &[u8]) -> usize {
     leaf.len().saturating_add(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_link::control::BootId;
+    use vouchsafe_receipt::records::endorsements_blob;
+    use vouchsafe_receipt::{BootRecord, Envelope, PayloadType, envelope_leaf};
+    use vouchsafe_verifier::{Endorsements, SnpEndorsements};
+
+    use super::*;
+
+    fn item(number: u64, leaf: Vec<u8>, blobs: Vec<Base64>) -> Item {
+        let key = Key { boot: BootId::new(&"ab".repeat(32)).unwrap(), kind: Kind::Record, number };
+        Item { key, leaf: Base64(leaf), blobs }
+    }
+
+    /// A boot's record, with endorsements.
+    fn endorsed(number: u64) -> Item {
+        let (boot, digest) = ([0xab; 32], Hex([1; 32]));
+        let record = BootRecord { version: 1, boot: Hex(boot), statement: digest, evidence: digest };
+        let signed = Envelope::new(PayloadType::Boot, record.to_bytes(), boot, [1; 64]);
+        let vek = Some(Base64(vec![1]));
+        let endorsements = Endorsements::SevSnp(SnpEndorsements { vek, ..SnpEndorsements::default() });
+        let blobs = [vec![1], vec![2], endorsements_blob(&endorsements)].map(Base64);
+        item(number, envelope_leaf(&signed).unwrap(), blobs.into())
+    }
+
+    #[test]
+    fn a_submission_is_never_longer_than_a_log_takes() {
+        assert_eq!(pack([endorsed(0)].iter()).unwrap().keys.len(), 2);
+        // As much as leaves room for the record, and not for the endorsements behind it.
+        let own = bytes_of(&endorsed(0).leaf.0);
+        let mut items: Vec<Item> = (0..16).map(|number| item(number, vec![0; 65_000], Vec::new())).collect();
+        let rest = ADD_BYTES_MAX - 16 * bytes_of(&items[0].leaf.0);
+        items.push(item(16, vec![0; rest - own - 2], Vec::new()));
+        items.push(endorsed(17));
+        let packed = pack(items.iter()).unwrap();
+        assert_eq!((packed.keys.len(), packed.body.len()), (17, ADD_BYTES_MAX - own));
+        // What was left over goes with the next one.
+        assert_eq!(pack(items[17..].iter()).unwrap().keys.len(), 2);
+    }
 }

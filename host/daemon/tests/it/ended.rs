@@ -6,10 +6,10 @@ use tempfile::TempDir;
 use vouchsafe_host::{Event, Limits};
 use vouchsafe_link::control::{BootId, EnclaveMessage};
 use vouchsafe_receipt::{
-    BootKeys, BootStatement, EngineIdentity, Envelope, LogSettlement, PayloadType, ReceiptKey, Settlement,
-    envelope_leaf,
+    BootKeys, BootRecord, BootStatement, EngineIdentity, Envelope, LogSettlement, PayloadType, ReceiptKey,
+    Settlement, envelope_leaf,
 };
-use vouchsafe_verifier::crypto::Ring;
+use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::{Base64, Hex, to_base64, to_hex};
 
 use crate::enclave::{Control, Enclave, Host, boot, soon};
@@ -55,7 +55,10 @@ impl Ended {
     }
 
     fn record(&self) -> EnclaveMessage {
-        let signed = Envelope::new(PayloadType::Boot, b"{}".to_vec(), self.id, [1; 64]);
+        let digest = |bytes: &[u8]| Hex(Ring.sha256(bytes));
+        let (statement, evidence) = (digest(&self.statement), digest(b"evidence"));
+        let record = BootRecord { version: 1, boot: Hex(self.id), statement, evidence };
+        let signed = Envelope::new(PayloadType::Boot, record.to_bytes(), self.id, [1; 64]);
         let leaf = to_base64(&envelope_leaf(&signed).unwrap());
         let blobs = vec![to_base64(&self.statement), to_base64(b"evidence")];
         EnclaveMessage::Record { boot: self.boot(), number: 0, leaf, blobs }
