@@ -1,14 +1,14 @@
 //! Which trusted execution environment this machine is, or exactly why none is usable.
 //!
-//! Looks at configfs-tsm first. Kernels without it reach the hardware through the devices' own
-//! ioctls; that second way joins here, behind the same trait.
+//! Looks at configfs-tsm first. Kernels without it reach the hardware through the devices themselves.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::device::{DeviceAttester, SevGuest, TdxGuest, connect_by_vsock};
 use crate::hardware::TsmAttester;
 use crate::tsm::Configfs;
-use crate::{AttestError, Attester, DetectError};
+use crate::{AttestError, Attester, DetectError, Tee};
 
 /// Where the kernel shows its interfaces; injectable for tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,17 +59,29 @@ pub fn detect_at(paths: &Paths) -> Result<Box<dyn Attester>, DetectError> {
             paths.tsm_report.display()
         ));
     }
-    for (device, guest) in [(&paths.sev_guest, "SNP"), (&paths.tdx_guest, "TDX")] {
-        let device_found = device.exists();
-        findings.push(match device_found {
-            false => format!("{} is not there: this is no {guest} guest, or its driver is not loaded", device.display()),
-            true => format!(
-                "{} is there, but reports are read through configfs-tsm alone (Linux 6.7 or later, module tsm)",
-                device.display()
-            ),
-        });
+    for (device, tee) in [(&paths.sev_guest, Tee::SevSnp), (&paths.tdx_guest, Tee::Tdx)] {
+        if device.exists() {
+            return Ok(by_device(device, tee, paths));
+        }
+        findings.push(format!(
+            "{} is not there: this is no {tee} guest, or its driver is not loaded",
+            device.display()
+        ));
     }
     Err(DetectError { findings })
+}
+
+/// The attester behind a device. That it works shows with the first report, without which no enclave serves anybody.
+fn by_device(device: &Path, tee: Tee, paths: &Paths) -> Box<dyn Attester> {
+    let (interface, event_log) = (device.display().to_string(), paths.event_log.clone());
+    match tee {
+        Tee::SevSnp => Box::new(DeviceAttester::new(SevGuest, tee, interface, event_log)),
+        Tee::Tdx => {
+            let guest = TdxGuest::new(device.to_owned(), Box::new(connect_by_vsock));
+            let interface = format!("{interface} and the host's quote generation service");
+            Box::new(DeviceAttester::new(guest, tee, interface, event_log))
+        }
+    }
 }
 
 fn explain(folder: &Path, error: &AttestError) -> String {
@@ -104,18 +116,29 @@ mod tests {
         let error = detect_at(&paths).err().unwrap();
         assert_eq!(error.findings.len(), 3);
         assert!(error.to_string().contains("no configfs-tsm"), "{error}");
-        assert!(error.to_string().contains("no SNP guest"), "{error}");
-        assert!(error.to_string().contains("no TDX guest"), "{error}");
-
-        // A device whose interface is missing is not the same as no device.
-        std::fs::write(&paths.sev_guest, b"").unwrap();
-        let error = detect_at(&paths).err().unwrap();
-        assert!(error.findings[1].contains("is there, but"), "{error}");
+        assert!(error.to_string().contains("no AMD SEV-SNP guest"), "{error}");
+        assert!(error.to_string().contains("no Intel TDX guest"), "{error}");
 
         // An interface that does not behave is reported as such.
         paths.tsm_report = folder.path().to_owned();
         let error = detect_at(&paths).err().unwrap();
         assert!(error.findings[0].contains("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_without_the_interface_is_asked_by_its_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let [sev_guest, tdx_guest] = ["sev-guest", "tdx_guest"].map(at);
+        let paths = Paths { tsm_report: at("report"), sev_guest, tdx_guest, event_log: at("CCEL") };
+        std::fs::write(&paths.tdx_guest, b"").unwrap();
+        let tdx = detect_at(&paths).unwrap();
+        assert_eq!((tdx.platform().tee, tdx.platform().simulated), (Tee::Tdx, false));
+        assert!(tdx.platform().interface.contains("quote generation service"));
+        // What answers no request attests nothing.
+        assert_eq!(tdx.attest(&[9; 64]).unwrap_err().code(), "attest_io");
+        std::fs::write(&paths.sev_guest, b"").unwrap();
+        assert_eq!(detect_at(&paths).unwrap().platform().tee, Tee::SevSnp);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! SEV-SNP and TDX through configfs-tsm.
+//! SEV-SNP and TDX through configfs-tsm, and what makes evidence of what hardware gives, however it is reached.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use vouchsafe_verifier::encoding::Base64;
 use vouchsafe_verifier::{Endorsements, Evidence};
 
 use crate::certificates;
-use crate::tsm::{Blobs, Tree, Tsm};
+use crate::tsm::{Tree, Tsm};
 use crate::{AttestError, Attestation, Attester, Platform, Tee};
 
 /// Length of an SNP attestation report (AMD 56860, table "ATTESTATION_REPORT").
@@ -38,35 +38,38 @@ impl<T: Tree> TsmAttester<T> {
         let (provider, tee) = known.ok_or(AttestError::ProviderUnknown { found })?;
         Ok(Self { tsm, tee, provider, event_log })
     }
+}
 
-    fn snp(report_data: &[u8; 64], blobs: Blobs) -> Result<Attestation, AttestError> {
-        let problem = format!("{} bytes, where a report has {SNP_REPORT_BYTES}", blobs.out.len());
-        if blobs.out.len() != SNP_REPORT_BYTES {
-            return Err(AttestError::Attribute { attribute: "outblob", problem });
-        }
-        let end = SNP_REPORT_DATA_AT.saturating_add(report_data.len());
-        if blobs.out.get(SNP_REPORT_DATA_AT..end) != Some(report_data.as_slice()) {
-            return Err(AttestError::NotBound);
-        }
-        let evidence = Evidence::SevSnp { report: Base64(blobs.out) };
-        // A table that cannot be read costs the endorsements, which can be had elsewhere: the host
-        // could as well have supplied none.
-        let endorsements = certificates::endorsements(&blobs.aux).unwrap_or_default();
-        Ok(Attestation { evidence, endorsements: endorsements.map(Endorsements::SevSnp) })
+/// Evidence of a report, with the certificates that the host supplied.
+pub(crate) fn snp_evidence(
+    report_data: &[u8; 64],
+    report: Vec<u8>,
+    endorsements: Option<Endorsements>,
+) -> Result<Attestation, AttestError> {
+    if report.len() != SNP_REPORT_BYTES {
+        let problem = format!("{} bytes, where a report has {SNP_REPORT_BYTES}", report.len());
+        return Err(AttestError::Attribute { attribute: "report", problem });
     }
+    let end = SNP_REPORT_DATA_AT.saturating_add(report_data.len());
+    if report.get(SNP_REPORT_DATA_AT..end) != Some(report_data.as_slice()) {
+        return Err(AttestError::NotBound);
+    }
+    Ok(Attestation { evidence: Evidence::SevSnp { report: Base64(report) }, endorsements })
+}
 
-    fn tdx(&self, report_data: &[u8; 64], blobs: Blobs) -> Result<Attestation, AttestError> {
-        // Where REPORT_DATA stands depends on the quote's version, which is the verifier's to parse;
-        // 64 bytes of digest do not occur by accident.
-        if !blobs.out.windows(report_data.len()).any(|window| window == report_data) {
-            return Err(AttestError::NotBound);
-        }
-        let event_log = event_log(&self.event_log).map(Base64);
-        Ok(Attestation {
-            evidence: Evidence::Tdx { quote: Base64(blobs.out), event_log },
-            endorsements: None,
-        })
+/// Evidence of a quote, with the event log that the firmware left, if any.
+pub(crate) fn tdx_evidence(
+    report_data: &[u8; 64],
+    quote: Vec<u8>,
+    event_log: &Path,
+) -> Result<Attestation, AttestError> {
+    // Where REPORT_DATA stands depends on the quote's version, which is the verifier's to parse;
+    // 64 bytes of digest do not occur by accident.
+    if !quote.windows(report_data.len()).any(|window| window == report_data) {
+        return Err(AttestError::NotBound);
     }
+    let event_log = read_event_log(event_log).map(Base64);
+    Ok(Attestation { evidence: Evidence::Tdx { quote: Base64(quote), event_log }, endorsements: None })
 }
 
 impl<T: Tree> Attester for TsmAttester<T> {
@@ -81,15 +84,20 @@ impl<T: Tree> Attester for TsmAttester<T> {
             return Err(AttestError::ProviderChanged { expected: self.provider, found: blobs.provider });
         }
         match self.tee {
-            Tee::SevSnp => Self::snp(report_data, blobs),
-            Tee::Tdx => self.tdx(report_data, blobs),
+            Tee::SevSnp => {
+                // A table that cannot be read costs the endorsements, which can be had elsewhere: the host
+                // could as well have supplied none.
+                let supplied = certificates::endorsements(&blobs.aux).unwrap_or_default();
+                snp_evidence(report_data, blobs.out, supplied.map(Endorsements::SevSnp))
+            }
+            Tee::Tdx => tdx_evidence(report_data, blobs.out, &self.event_log),
         }
     }
 }
 
 /// The CCEL event log, where the firmware left one of acceptable size. It is not signed: what counts
 /// is whether it replays to the registers in the quote.
-fn event_log(path: &Path) -> Option<Vec<u8>> {
+fn read_event_log(path: &Path) -> Option<Vec<u8>> {
     let mut log = Vec::new();
     File::open(path).ok()?.take(EVENT_LOG_BYTES_MAX.saturating_add(1)).read_to_end(&mut log).ok()?;
     let length = u64::try_from(log.len()).ok()?;

@@ -2,7 +2,7 @@
 //!
 //! An [`Attester`] turns 64 bytes of REPORT_DATA into [`Evidence`], and passes on whatever
 //! endorsements its host supplied with it. [`detect`] finds the one this machine has: the kernel's
-//! configfs-tsm interface in front of AMD SEV-SNP or Intel TDX. What the evidence is bound to, how
+//! configfs-tsm interface in front of AMD SEV-SNP or Intel TDX, or else their devices. What the evidence is bound to, how
 //! often it is asked for and who judges it are others' business.
 //!
 //! Everything read from the kernel is bounded, and everything that the host can supply (certificate
@@ -21,9 +21,11 @@
 
 mod certificates;
 mod detect;
+mod device;
 mod error;
 mod hardware;
 mod tsm;
+mod turns;
 
 use core::fmt;
 

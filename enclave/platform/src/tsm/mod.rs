@@ -9,21 +9,12 @@ mod tree;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread::sleep;
-use std::time::Duration;
 
 pub(crate) use tree::{Configfs, Tree};
 
 use crate::AttestError;
+use crate::turns::{ATTEMPTS, Turns, pause_before};
 
-/// Attempts before giving up on an interface that others disturb.
-const ATTEMPTS: u32 = 5;
-/// Pause after the first attempt that was busy or disturbed; doubles with each.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Longest wait for the requests before one's own. A read that the kernel or the host holds up cannot be
-/// cancelled; those behind it must not wait for ever too.
-const TURN_MAX: Duration = Duration::from_secs(60);
 /// Most bytes of a report or quote: twice the kernel's own bound of 32 KiB.
 const OUTBLOB_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of what the host supplies.
@@ -41,45 +32,12 @@ pub(crate) struct Blobs {
     pub(crate) aux: Vec<u8>,
 }
 
-/// Obtains reports, one at a time: the hardware's own queue is shared, and a second request in
-/// flight would only wait there.
+/// Obtains reports, one at a time.
 #[derive(Debug)]
 pub(crate) struct Tsm<T> {
     tree: T,
     entries: AtomicU64,
     turns: Turns,
-}
-
-/// Lets one request at a time through.
-#[derive(Debug)]
-struct Turns {
-    is_taken: Mutex<bool>,
-    freed: Condvar,
-    wait_max: Duration,
-}
-
-/// The turn, until it is dropped.
-struct Turn<'a>(&'a Turns);
-
-impl Turns {
-    fn take(&self) -> Result<Turn<'_>, AttestError> {
-        // The lock guards a flag: a panic elsewhere leaves nothing half-done.
-        let is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_timeout_while(is_taken, self.wait_max, |is_taken| *is_taken);
-        let (mut is_taken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            return Err(AttestError::Timeout { seconds: self.wait_max.as_secs() });
-        }
-        *is_taken = true;
-        Ok(Turn(self))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.freed.notify_one();
-    }
 }
 
 /// What one attempt came to, short of an error that repeating cannot mend.
@@ -91,12 +49,7 @@ enum Attempt {
 
 impl<T: Tree> Tsm<T> {
     pub(crate) fn new(tree: T) -> Self {
-        Self::waiting(tree, TURN_MAX)
-    }
-
-    fn waiting(tree: T, wait_max: Duration) -> Self {
-        let turns = Turns { is_taken: Mutex::new(false), freed: Condvar::new(), wait_max };
-        Self { tree, entries: AtomicU64::new(0), turns }
+        Self { tree, entries: AtomicU64::new(0), turns: Turns::default() }
     }
 
     /// The provider's name.
@@ -110,9 +63,7 @@ impl<T: Tree> Tsm<T> {
         let _turn = self.turns.take()?;
         let mut last = AttestError::Busy { attempts: 0, message: String::new() };
         for attempt in 1..=ATTEMPTS {
-            if attempt > 1 {
-                sleep(PAUSE.saturating_mul(1 << attempt.saturating_sub(2).min(8)));
-            }
+            pause_before(attempt);
             last = match self.attempt(inblob)? {
                 Attempt::Done(blobs) => return Ok(blobs),
                 Attempt::Disturbed { expected, found } => {

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use super::{ATTEMPTS, Tree, Tsm};
 use crate::AttestError;
+use crate::turns::Turns;
 
 /// What makes the report out of the input.
 type Provider = fn(&[u8]) -> Vec<u8>;
@@ -183,7 +184,7 @@ fn requests_at_the_same_time_each_get_their_own_report_one_after_the_other() {
 #[test]
 fn nobody_waits_for_ever_behind_a_report_that_does_not_come() {
     let tree = FakeTree::new("fake", <[u8]>::to_vec, None);
-    let tsm = Tsm::waiting(tree, std::time::Duration::ZERO);
+    let tsm = Tsm { turns: Turns::waiting(std::time::Duration::ZERO), ..Tsm::new(tree) };
     let turn = tsm.turns.take().unwrap();
     assert_eq!(tsm.report(&[7; 64]).unwrap_err(), AttestError::Timeout { seconds: 0 });
     drop(turn);
