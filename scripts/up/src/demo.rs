@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use vouchsafe_bundle::Verdict;
+use vouchsafe_up::{pin, settle};
 
+use crate::Started;
 use crate::ask::{self, Asked};
 use crate::show::{self, BAD, GOOD, QUIET, WARN};
 use crate::tamper::Accepted;
-use crate::{Started, pin, settle};
 
 /// What each tampered variant must be refused with; anything else is a failure of the demo.
 const EXPECTED_CODES: [&str; 4] = [

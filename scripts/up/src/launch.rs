@@ -20,28 +20,28 @@ const READY_TIMEOUT: Duration = Duration::from_secs(600);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to start.
-pub(crate) struct Launch {
+pub struct Launch {
     /// Folder of the programs: that of this program.
-    pub(crate) programs: PathBuf,
+    pub programs: PathBuf,
     /// Folder for the host's state.
-    pub(crate) state: PathBuf,
+    pub state: PathBuf,
     /// The log that receipts settle into.
-    pub(crate) log: Option<String>,
+    pub log: Option<String>,
     /// Arguments of the enclave program, its link aside.
-    pub(crate) enclave_arguments: Vec<OsString>,
+    pub enclave_arguments: Vec<OsString>,
 }
 
 /// A running host with its enclave. Dropping it kills the host, and the host's end ends the enclave.
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     /// Keeps the pipe open, so that the host never fails to write.
     _lines: Lines<BufReader<ChildStdout>>,
     /// Where the host forwards to the enclave.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 /// Starts host and enclave and waits until the enclave answers.
-pub(crate) async fn start(launch: &Launch) -> Result<Running> {
+pub async fn start(launch: &Launch) -> Result<Running> {
     let mut command = Command::new(program(&launch.programs, "vouchsafe-host")?);
     command
         .args(["run", "--backend", "process", "--listen", "127.0.0.1:0", "--state"])
@@ -73,13 +73,14 @@ pub(crate) async fn start(launch: &Launch) -> Result<Running> {
 }
 
 /// What the host and the enclave said on standard error: shown when they fail, silent otherwise.
-pub(crate) struct Complaints(tokio::task::JoinHandle<Vec<String>>);
+pub struct Complaints(tokio::task::JoinHandle<Vec<String>>);
 
 impl Complaints {
     /// Lines kept; the last ones say why something failed.
     const LINES_MAX: usize = 40;
 
-    pub(crate) fn collect(stderr: Option<ChildStderr>) -> Self {
+    /// Begins to read what a program says.
+    pub fn collect(stderr: Option<ChildStderr>) -> Self {
         Self(tokio::spawn(async move {
             let mut kept = Vec::new();
             let Some(stderr) = stderr else { return kept };
@@ -94,10 +95,16 @@ impl Complaints {
         }))
     }
 
-    pub(crate) async fn show(self) {
+    /// Prints what it kept, once the program has ended.
+    pub async fn show(self) {
         for line in self.0.await.unwrap_or_default() {
             anstream::eprintln!("  {line}");
         }
+    }
+
+    /// The last line, once the program has ended; empty where it said nothing.
+    pub async fn last(self) -> String {
+        self.0.await.unwrap_or_default().pop().unwrap_or_default()
     }
 }
 
@@ -128,7 +135,7 @@ async fn wait_until_ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<S
 }
 
 /// The path of one of our programs, beside this one.
-pub(crate) fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+pub fn program(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if !path.is_file() {
         bail!("{} is missing: build it with `cargo build --release --bins`", path.display());
@@ -138,19 +145,19 @@ pub(crate) fn program(folder: &Path, name: &str) -> Result<PathBuf> {
 
 impl Running {
     /// Asks the host to end, which ends the enclave, and waits for it.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         end(self.child).await.context("the host")
     }
 
     /// Resolves when the host ends without having been asked to.
-    pub(crate) async fn ended(&mut self) -> Result<()> {
+    pub async fn ended(&mut self) -> Result<()> {
         let status = self.child.wait().await?;
         bail!("the host ended with {status}")
     }
 }
 
 /// Asks a program to end and waits for it; one that does not is killed.
-pub(crate) async fn end(mut child: Child) -> Result<()> {
+pub async fn end(mut child: Child) -> Result<()> {
     if let Some(id) = child.id() {
         // A signal by name keeps this program free of unsafe code and of one more dependency.
         Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;

@@ -7,9 +7,6 @@
 mod ask;
 mod demo;
 mod gap;
-mod launch;
-mod pin;
-mod settle;
 mod show;
 mod stay;
 mod tamper;
@@ -22,8 +19,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use vouchsafe_bundle::Policy;
-
-use crate::launch::{Launch, Running};
+use vouchsafe_up::launch::{Launch, Running};
+use vouchsafe_up::{launch, pin, settle};
 
 /// Start a simulated enclave and its host on this machine.
 ///

@@ -25,24 +25,26 @@ const BOUND_SECONDS_MAX: u64 = 60;
 
 /// What `vouchsafe-enclave-sim measure` prints.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Expected {
+pub struct Expected {
     /// The simulated launch digest.
-    pub(crate) measurement: Hex<48>,
+    pub measurement: Hex<48>,
     /// SHA-256 of the simulated authority's root certificate.
-    pub(crate) root_sha256: Hex<32>,
+    pub root_sha256: Hex<32>,
     /// Every model, with its manifest's digest.
-    pub(crate) models: Vec<ExpectedModel>,
+    pub models: Vec<ExpectedModel>,
 }
 
 /// One model that will be served.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ExpectedModel {
-    pub(crate) name: String,
-    pub(crate) manifest: Hex<32>,
+pub struct ExpectedModel {
+    /// The name in API requests.
+    pub name: String,
+    /// SHA-256 of its identity manifest.
+    pub manifest: Hex<32>,
 }
 
 /// Asks the enclave program what it will measure to, without starting an enclave.
-pub(crate) async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Expected> {
+pub async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Expected> {
     let output = Command::new(enclave)
         .arg("measure")
         .args(arguments)
@@ -58,7 +60,7 @@ pub(crate) async fn measure(enclave: &Path, arguments: &[OsString]) -> Result<Ex
 }
 
 /// The simulation policy that accepts exactly this program, these models, this authority and this log.
-pub(crate) fn policy(expected: &Expected, keys: Option<&Keys>) -> Result<Policy> {
+pub fn policy(expected: &Expected, keys: Option<&Keys>) -> Result<Policy> {
     let mut document: Value = serde_json::from_slice(SIMULATED).context("the shipped policy")?;
     if let Some(keys) = keys {
         document["settlement"]["promised"] = json!({"require": true});

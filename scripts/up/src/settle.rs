@@ -22,20 +22,20 @@ const WITNESSES: usize = 3;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The keys of a log and its witnesses, made in a folder or found there.
-pub(crate) struct Keys {
+pub struct Keys {
     programs: PathBuf,
     folder: PathBuf,
     /// The log's verifier key.
-    pub(crate) log: String,
+    pub log: String,
     /// The witnesses' verifier keys.
-    pub(crate) witnesses: Vec<String>,
+    pub witnesses: Vec<String>,
 }
 
 /// A running log. Dropping it kills the log and its witnesses.
-pub(crate) struct Log {
+pub struct Log {
     programs: Vec<Program>,
     /// Where anyone can read it.
-    pub(crate) url: String,
+    pub url: String,
 }
 
 /// A program that said where it listens.
@@ -48,10 +48,10 @@ struct Program {
 
 impl Keys {
     /// How many of them must cosign a checkpoint.
-    pub(crate) const QUORUM: usize = 2;
+    pub const QUORUM: usize = 2;
 
     /// Makes the keys, or reads those of an earlier run.
-    pub(crate) async fn make(programs: &Path, folder: &Path) -> Result<Self> {
+    pub async fn make(programs: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log_program = launch::program(programs, "vouchsafe-log")?;
         let witness_program = launch::program(programs, "vouchsafe-witness")?;
@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// Writes the section `settlement` of the enclave's configuration and says where.
-    pub(crate) fn write_configuration(&self) -> Result<PathBuf> {
+    pub fn write_configuration(&self) -> Result<PathBuf> {
         let path = self.folder.join("settlement.json");
         let section = json!({"log": {"key": self.log, "witnesses": self.witnesses, "quorum": Self::QUORUM}});
         std::fs::write(&path, section.to_string())
@@ -74,27 +74,66 @@ impl Keys {
         Ok(path)
     }
 
-    /// Starts the witnesses and the log. The log admits boots that satisfy `policy`.
-    pub(crate) async fn serve(&self, policy: &Policy) -> Result<Log> {
-        let witness_program = launch::program(&self.programs, "vouchsafe-witness")?;
-        let mut programs = Vec::new();
-        let mut arguments = Vec::new();
-        for (number, key) in (1..).zip(&self.witnesses) {
-            let mut command = Command::new(&witness_program);
-            command.arg("serve").arg("--state").arg(witness(&self.folder, number));
-            command.args(["--listen", "127.0.0.1:0", "--log", &self.log]);
-            let program = Program::start(command).await.with_context(|| format!("witness {number}"))?;
-            arguments.extend(["--witness".to_owned(), format!("http://{}={key}", program.address)]);
-            programs.push(program);
-        }
-        let admission = self.folder.join("admission.json");
-        std::fs::write(&admission, policy.to_json())
-            .with_context(|| format!("cannot write {}", admission.display()))?;
+    /// The folder of the files that the log serves.
+    pub fn log_files(&self) -> PathBuf {
+        self.folder.join("log/public")
+    }
+
+    /// The command that runs witness `number`, from 1 to [`WITNESSES`], listening at an address.
+    ///
+    /// # Errors
+    /// Where the program is missing.
+    pub fn witness(&self, number: usize, listen: &str) -> Result<Command> {
+        let mut command = Command::new(launch::program(&self.programs, "vouchsafe-witness")?);
+        command.arg("serve").arg("--state").arg(witness(&self.folder, number));
+        command.args(["--listen", listen, "--log", &self.log]);
+        Ok(command)
+    }
+
+    /// Writes the policy that boots have to satisfy whom the log admits, and says where.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write_admission(&self, policy: &Policy) -> Result<PathBuf> {
+        let path = self.folder.join("admission.json");
+        std::fs::write(&path, policy.to_json())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The command that runs the log, listening at an address, with its witnesses at theirs. It admits boots that
+    /// satisfy the policy at `admission`.
+    ///
+    /// # Errors
+    /// Where the program is missing.
+    pub fn log(&self, listen: &str, witnesses: &[String], admission: &Path) -> Result<Command> {
         let mut command = Command::new(launch::program(&self.programs, "vouchsafe-log")?);
         command.arg("serve").arg("--dir").arg(self.folder.join("log"));
-        command.args(["--listen", "127.0.0.1:0", "--quorum", &Self::QUORUM.to_string(), "--admission"]);
-        command.arg(&admission).args(&arguments);
-        let log = Program::start(command).await.context("the log")?;
+        command
+            .args(["--listen", listen, "--quorum", &Self::QUORUM.to_string(), "--admission"])
+            .arg(admission);
+        for (address, key) in witnesses.iter().zip(&self.witnesses) {
+            command.args(["--witness", &format!("http://{address}={key}")]);
+        }
+        Ok(command)
+    }
+
+    /// Starts the witnesses and the log. The log admits boots that satisfy `policy`.
+    ///
+    /// # Errors
+    /// Where one of them does not start.
+    pub async fn serve(&self, policy: &Policy) -> Result<Log> {
+        const ANY: &str = "127.0.0.1:0";
+        let (mut programs, mut addresses) = (Vec::new(), Vec::new());
+        for number in 1..=self.witnesses.len() {
+            let program = Program::start(self.witness(number, ANY)?).await;
+            let program = program.with_context(|| format!("witness {number}"))?;
+            addresses.push(program.address.clone());
+            programs.push(program);
+        }
+        let log = Program::start(self.log(ANY, &addresses, &self.write_admission(policy)?)?)
+            .await
+            .context("the log")?;
         let url = format!("http://{}", log.address);
         programs.push(log);
         Ok(Log { programs, url })
@@ -103,7 +142,7 @@ impl Keys {
 
 impl Log {
     /// Asks every program to end, the log first, and waits for them.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         for program in self.programs.into_iter().rev() {
             launch::end(program.child).await?;
         }

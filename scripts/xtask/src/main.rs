@@ -5,6 +5,7 @@
 
 mod bench;
 mod browser;
+mod chaos;
 mod check;
 mod debian;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
     Image(image::Arguments),
     /// Run the tests of the engine's kernels under valgrind.
     Memcheck,
+    /// Ask without pause while everything is killed, paused and starved; then account for every answer.
+    Chaos(chaos::Arguments),
     /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
     Bench,
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Web(arguments) => web::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Memcheck => memcheck::run(),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Bench => bench::run(),
     };
     match result {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::tools;
 
 /// Which of our crates each of our crates may depend on. Development dependencies are free.
-const ALLOWED: [(&str, &[&str]); 29] = [
+const ALLOWED: [(&str, &[&str]); 30] = [
     ("vouchsafe-verifier", &[]),
     ("vouchsafe-receipt", &["vouchsafe-verifier"]),
     ("vouchsafe-translog", &["vouchsafe-verifier"]),
@@ -111,6 +111,17 @@ const ALLOWED: [(&str, &[&str]); 29] = [
     ),
     ("vouchsafe-e2e", &[]),
     ("vouchsafe-soak", &["vouchsafe-init", "vouchsafe-link"]),
+    (
+        "vouchsafe-chaos",
+        &[
+            "vouchsafe-bundle",
+            "vouchsafe-client",
+            "vouchsafe-receipt",
+            "vouchsafe-translog",
+            "vouchsafe-up",
+            "vouchsafe-verifier",
+        ],
+    ),
     (
         "vouchsafe-adversary",
         &[
