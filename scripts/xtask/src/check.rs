@@ -129,7 +129,7 @@ fn programs() -> Result<()> {
 
 /// Licences, sources and bans always; advisories where their database can be had.
 fn deny() -> Result<()> {
-    let program = deny_program()?;
+    let program = tools::installed("cargo-deny", CARGO_DENY)?;
     let deny = |what: &[&str]| {
         let mut command = Command::new(&program);
         command.current_dir(tools::root()).args(["--locked", "check", "--hide-inclusion-graph"]).args(what);
@@ -143,24 +143,6 @@ fn deny() -> Result<()> {
         anstream::eprintln!("   NOT RUN: advisories (the RustSec database cannot be reached from here)");
         Ok(())
     }
-}
-
-fn deny_program() -> Result<std::path::PathBuf> {
-    let home = tools::target_dir().join("tools");
-    let program = home.join("bin/cargo-deny");
-    let is_wanted = |program: &std::path::Path| {
-        let out = Command::new(program).arg("--version").output();
-        out.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim().ends_with(CARGO_DENY))
-    };
-    if is_wanted("cargo-deny".as_ref()) {
-        return Ok("cargo-deny".into());
-    }
-    if !is_wanted(&program) {
-        let mut command =
-            tools::cargo(["install", "cargo-deny", "--locked", "--quiet", "--version", CARGO_DENY]);
-        tools::succeed(command.arg("--root").arg(&home).arg("--target-dir").arg(home.join("target")))?;
-    }
-    Ok(program)
 }
 
 fn tests() -> Result<()> {

@@ -14,6 +14,7 @@ mod fuzz;
 mod go;
 mod image;
 mod memcheck;
+mod sbom;
 mod setup;
 mod tidy;
 mod tools;
@@ -50,6 +51,8 @@ enum Command {
     Memcheck,
     /// Ask without pause while everything is killed, paused and starved; then account for every answer.
     Chaos(chaos::Arguments),
+    /// List what the production enclave program is made of, as CycloneDX, under `target/sbom`.
+    Sbom,
     /// Measure the verifier beside dcap-qvl and sev; wants the fixtures and the system's OpenSSL.
     Bench,
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Image(arguments) => image::run(&arguments),
         Command::Memcheck => memcheck::run(),
         Command::Chaos(arguments) => chaos::run(&arguments),
+        Command::Sbom => sbom::run(),
         Command::Bench => bench::run(),
     };
     match result {

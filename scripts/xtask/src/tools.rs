@@ -86,3 +86,23 @@ pub(crate) fn cargo_home() -> Result<PathBuf> {
         .or_else(home)
         .context("neither CARGO_HOME nor HOME is set")
 }
+
+/// A program of cargo's ecosystem in this version: the system's if it is, or else installed under the target folder.
+pub(crate) fn installed(name: &str, version: &str) -> Result<PathBuf> {
+    let home = target_dir().join("tools");
+    let program = home.join("bin").join(name);
+    // Such programs are cargo's subcommands, and some answer as nothing else.
+    let subcommand = name.strip_prefix("cargo-").unwrap_or(name);
+    let is_wanted = |program: &Path| {
+        let out = Command::new(program).args([subcommand, "--version"]).output();
+        out.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim().ends_with(version))
+    };
+    if is_wanted(name.as_ref()) {
+        return Ok(name.into());
+    }
+    if !is_wanted(&program) {
+        let mut command = cargo(["install", name, "--locked", "--quiet", "--version", version]);
+        succeed(command.arg("--root").arg(&home).arg("--target-dir").arg(home.join("target")))?;
+    }
+    Ok(program)
+}

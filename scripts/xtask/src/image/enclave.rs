@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::tools;
 
-const TARGET: &str = "x86_64-unknown-linux-musl";
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Compilers for the few C files of `ring`, the preferred one first. They include no header of a C
 /// library, so that Debian's ordinary compiler serves where there is no package `musl-tools`.
 const C_COMPILERS: [&str; 2] = ["musl-gcc", "gcc"];

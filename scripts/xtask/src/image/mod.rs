@@ -19,6 +19,8 @@ use crate::tools;
 
 use emulator::Emulator;
 
+pub(crate) use enclave::TARGET;
+
 /// The demo model: what an image serves where no other model is named.
 const DEMO_MODEL: &str = "enclave/demo-model/vouchsafe-demo.gguf";
 const DEMO_MODEL_NAME: &str = "vouchsafe-demo";
@@ -196,7 +198,7 @@ fn compare(build: impl Fn(&Path, &Path, &Path) -> Result<()>) -> Result<PathBuf>
 }
 
 /// A copy of what git would commit, changes included.
-fn copy_source(to: &Path) -> Result<()> {
+pub(crate) fn copy_source(to: &Path) -> Result<()> {
     let listed = tools::output(Command::new("git").current_dir(tools::root()).args([
         "ls-files",
         "--cached",
