@@ -69,8 +69,7 @@ pub(crate) struct FileOutbox {
     length: u64,
     /// The lowest sequence number that is not stored, for each boot.
     next: HashMap<BootId, u64>,
-    /// Held for the lock on it.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl FileOutbox {
@@ -134,11 +133,24 @@ impl Outbox for FileOutbox {
     }
 }
 
-pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+/// Keeps other programs off a folder for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing it would do, but for a child that was forked meanwhile and has not become its program yet: it holds
+        // a copy of the file, and with it the lock.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock file at `path`.
+pub(crate) fn lock(path: &Path) -> Result<FolderLock, Error> {
     let failed = |error| Error::state(path, &error);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::StateLocked { path: path.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

@@ -15,7 +15,7 @@ use vouchsafe_verifier::encoding::to_hex;
 
 use super::item::{Item, Key};
 use crate::Error;
-use crate::outbox::lock;
+use crate::outbox::{FolderLock, lock};
 
 const FILE_NAME: &str = "unsettled";
 const LOCK_NAME: &str = "lock";
@@ -36,8 +36,7 @@ pub(crate) struct Queue {
     dead: usize,
     /// Bytes beyond `length` may be in the file: a write failed, and taking it back did too.
     is_torn: bool,
-    /// Held for the lock on it.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Queue {

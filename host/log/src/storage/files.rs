@@ -121,7 +121,15 @@ impl HighWater for HighWaterFile {
 
 /// Keeps a second program off a folder for as long as it lives.
 #[derive(Debug)]
-pub struct FolderLock(#[allow(dead_code, reason = "the open file is the lock")] File);
+pub struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing it would do, but for a child that was forked meanwhile and has not become its program yet: it holds
+        // a copy of the file, and with it the lock.
+        let _ = self.0.unlock();
+    }
+}
 
 impl FolderLock {
     /// Takes the lock file at `path`.
