@@ -35,16 +35,27 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     found().context("Chromium was installed and is not in the path")
 }
 
-/// Installs the packages that `manifest` names, exactly, and gives the folder `node_modules`.
+/// Installs the packages that `manifest` names, exactly, or what a lock file beside it says, and gives the
+/// folder `node_modules`.
 pub(crate) fn node_modules(manifest: &Path, name: &str) -> Result<PathBuf> {
     let home = tools::target_dir().join("node").join(name);
-    let wanted = fs::read(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let manifest_text = fs::read(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let lock = fs::read(manifest.with_file_name("package-lock.json")).ok();
+    let wanted = [manifest_text.as_slice(), lock.as_deref().unwrap_or_default()].concat();
     let stamp = home.join("installed");
     if fs::read(&stamp).ok().as_deref() != Some(&wanted) {
         fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-        fs::write(home.join("package.json"), &wanted)?;
-        let quiet = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"];
-        tools::output(Command::new("npm").current_dir(&home).args(quiet))?;
+        fs::write(home.join("package.json"), &manifest_text)?;
+        let mut command = Command::new("npm");
+        match &lock {
+            Some(lock) => {
+                fs::write(home.join("package-lock.json"), lock)?;
+                command.arg("ci")
+            }
+            None => command.args(["install", "--no-package-lock"]),
+        };
+        let quiet = ["--no-audit", "--no-fund", "--ignore-scripts"];
+        tools::output(command.current_dir(&home).args(quiet))?;
         fs::write(&stamp, &wanted)?;
     }
     Ok(home.join("node_modules"))

@@ -151,6 +151,7 @@ fn tests() -> Result<()> {
     let mut command = tools::cargo(["test", "--release", "--workspace", "--locked", "--no-fail-fast"]);
     command
         .env("VOUCHSAFE_PYTHON", &prepared.python)
+        .env("VOUCHSAFE_NODE_CLIENTS", &prepared.node_clients)
         .env("VOUCHSAFE_MINILM", &prepared.minilm)
         .env("VOUCHSAFE_CHROMIUM", &prepared.chromium)
         // Everyone who runs this command tries the same cases; `cargo test` by itself tries new ones.

@@ -18,6 +18,8 @@ use crate::{browser, firmware, go};
 pub(crate) struct Prepared {
     /// The environment's Python program: `VOUCHSAFE_PYTHON`.
     pub(crate) python: PathBuf,
+    /// The folder `node_modules` of the clients for Node.
+    pub(crate) node_clients: PathBuf,
     /// The folder with all-MiniLM-L6-v2's weights: `VOUCHSAFE_MINILM`.
     pub(crate) minilm: PathBuf,
     /// The folder with Debian's firmware images, if they can be had: `VOUCHSAFE_OVMF`.
@@ -49,6 +51,7 @@ pub(crate) fn run() -> Result<Prepared> {
     let minilm = find_minilm(&environment)?;
     Ok(Prepared {
         python,
+        node_clients: browser::node_modules(&root().join("tests/e2e/node/package.json"), "clients")?,
         minilm,
         ovmf: firmware::prepare(),
         go_reader: go::prepare(),

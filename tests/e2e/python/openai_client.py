@@ -3,6 +3,7 @@
 Usage: openai_client.py ENDPOINT. Exits 0 when every expectation holds.
 """
 
+import math
 import sys
 
 import openai
@@ -50,14 +51,66 @@ def completions():
 
 
 def seeds():
-    ask = lambda seed: client.chat.completions.create(
-        model=MODEL, messages=QUESTION, temperature=1.5, seed=seed, max_tokens=30).choices[0].message.content
-    assert ask(7) == ask(7), "one seed, two answers"
-    assert len({ask(seed) for seed in range(5)}) > 1, "five seeds, one answer"
+    said = lambda seed: ask(temperature=1.5, seed=seed, max_tokens=30).choices[0].message.content
+    assert said(7) == said(7), "one seed, two answers"
+    assert len({said(seed) for seed in range(5)}) > 1, "five seeds, one answer"
+
+
+def ask(**arguments):
+    return client.chat.completions.create(
+        **{"model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 40, **arguments})
+
+
+def shapes_the_answer():
+    whole = ask().choices[0].message.content
+    word = whole.split()[2]
+    assert ask(stop=[word]).choices[0].message.content == whole[: whole.index(word)]
+    several = ask(n=3, seed=1, temperature=1.2)
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in several.choices}) > 1, several
+    short = ask(max_completion_tokens=3, max_tokens=openai.NOT_GIVEN)
+    assert short.choices[0].finish_reason == "length" and short.usage.completion_tokens == 3
+    assert ask(frequency_penalty=-2, presence_penalty=2, max_tokens=5).choices[0].message.content
+
+
+def probabilities():
+    choice = ask(logprobs=True, top_logprobs=4, max_tokens=6).choices[0]
+    tokens = choice.logprobs.content
+    assert "".join(token.token for token in tokens) == choice.message.content
+    for token in tokens:
+        top = token.top_logprobs
+        assert len(top) == 4 and top[0].logprob == token.logprob, token
+        assert sum(math.exp(other.logprob) for other in top) <= 1.0001
+    first = client.completions.create(model=MODEL, prompt="Attestation is", max_tokens=1, temperature=0, logprobs=2)
+    logprobs = first.choices[0].logprobs
+    assert len(logprobs.top_logprobs[0]) == 2 and logprobs.tokens == [first.choices[0].text], logprobs
+
+
+def biases():
+    # One token is wanted above all others, wherever it stands.
+    answer = client.completions.create(
+        model=MODEL, prompt="Attestation is", max_tokens=3, temperature=0, logit_bias={"70": 100}, logprobs=0)
+    assert len(set(answer.choices[0].logprobs.tokens)) == 1, answer
+
+
+def prompts_as_tokens():
+    answer = client.completions.create(model=MODEL, prompt=[[70, 71, 72], [70, 71, 72]], max_tokens=4, temperature=0)
+    assert answer.choices[0].text == answer.choices[1].text and answer.usage.prompt_tokens == 6, answer
+
+
+def leaving():
+    stream = ask(stream=True, max_tokens=100, temperature=1.5, seed=2)
+    next(iter(stream))
+    stream.close()
+    assert ask(max_tokens=2).choices[0].message.content, "after a client left"
 
 
 def refusals():
     for error, arguments in [
+        (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "frequency_penalty": 3}),
+        (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "reasoning_effort": "low"}),
+        (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "logit_bias": {"99999999": 1}}),
+        (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "tool_choice": "required"}),
         (openai.NotFoundError, {"model": "no-such-model", "messages": QUESTION}),
         (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "temperature": 99}),
         (openai.BadRequestError, {"model": MODEL, "messages": []}),
@@ -76,5 +129,10 @@ assert whole == pieces, f"streamed and plain answers differ:\n{whole!r}\n{pieces
 receipt_header()
 completions()
 seeds()
+shapes_the_answer()
+probabilities()
+biases()
+prompts_as_tokens()
+leaving()
 refusals()
 print("openai client: all expectations hold")

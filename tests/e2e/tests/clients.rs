@@ -1,4 +1,4 @@
-//! The endpoint as ordinary clients use it: `curl` and the official `openai` package.
+//! The endpoint as ordinary clients use it: `curl`, the official `openai` packages, LangChain, the Vercel AI SDK.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,18 +37,31 @@ fn verify(up: &Up, bundle: &Path, response: &Path) -> (Option<i32>, Value) {
     (output.status.code(), verdict)
 }
 
-#[test]
-fn the_openai_package_works_unchanged() {
-    let Some(python) = prepared("VOUCHSAFE_PYTHON", "the_openai_package_works_unchanged") else { return };
-    let up = Up::start(&[]);
-    let output =
-        run(Command::new(python).arg(root().join("tests/e2e/python/openai_client.py")).arg(&up.endpoint));
+/// Runs a client's program against an endpoint of its own.
+fn works(command: &mut Command, up: &Up) {
+    let output = run(command.arg(&up.endpoint));
     assert!(
         output.status.success(),
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn python_clients_work_unchanged() {
+    let Some(python) = prepared("VOUCHSAFE_PYTHON", "python_clients_work_unchanged") else { return };
+    let up = Up::start(&[]);
+    for script in ["openai_client.py", "langchain_client.py"] {
+        works(Command::new(&python).arg(root().join("tests/e2e/python").join(script)), &up);
+    }
+}
+
+#[test]
+fn node_clients_work_unchanged() {
+    let Some(modules) = prepared("VOUCHSAFE_NODE_CLIENTS", "node_clients_work_unchanged") else { return };
+    let up = Up::start(&[]);
+    works(Command::new("node").arg(root().join("tests/e2e/node/clients.mjs")).arg(modules), &up);
 }
 
 /// Asks for the answer only when its receipt is public.
