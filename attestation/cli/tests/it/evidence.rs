@@ -106,6 +106,24 @@ fn evidence_that_is_malformed_is_rejected() {
     let quote = path(&folder, "../tdx/v4-phala-uptodate/quote.bin");
     let deep = file("deep", "[".repeat(50_000_000).as_bytes());
     let twice = file("twice", b"{\"tcb_info\":\"\",\"tcb_info\":\"\"}");
+    let part = |name: &str| {
+        let whole = path(&folder, "../tdx/v4-phala-uptodate/collateral-2025-06-19.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(whole).unwrap()).unwrap();
+        assert!(json.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+        file(name, json.to_string().as_bytes())
+    };
+    for (name, word) in [
+        ("root_ca_crl", "tdx_crl_missing"),
+        ("pck_crl", "tdx_crl_missing"),
+        ("tcb_info", "tdx_collateral_incomplete"),
+        ("tcb_info_signature", "tdx_collateral_incomplete"),
+        ("qe_identity_issuer_chain", "tdx_collateral_incomplete"),
+    ] {
+        let collateral = part(name);
+        let at = ["--at", "2025-06-20T00:00:00Z", "--policy", &policy, "--format", "json"];
+        let start = ["evidence", "verify", "tdx", "--quote", &quote, "--collateral", &collateral];
+        is(&run(&[start.as_slice(), &at].concat()), 10, "rejected", word);
+    }
     for collateral in [deep, twice] {
         let run = judge(&["tdx", "--quote", &quote, "--collateral", &collateral]);
         is(&run, 10, "rejected", "collateral_malformed");
@@ -170,6 +188,23 @@ fn reports_and_quotes_are_shown_and_called_unverified() {
     insta::assert_snapshot!("show_tdx", shown.out);
     let json = run(&["evidence", "show", "tdx", "--quote", &quote, "--format", "json"]).json();
     assert_eq!(json["verified"], false);
+    // What is shown has the names and values that a verdict has.
+    let policy = policy("evidence-crypto-only");
+    let (collateral, vek) =
+        (path(&tdx, "v5-google-uptodate/collateral-2026-02-18.json"), path(&snp, "turin-v5-aci/vek.der"));
+    let (at, when) = ("2026-02-27T00:00:00Z", "2026-02-06T00:00:00Z");
+    let common = ["--policy", &policy, "--format", "json"];
+    let of_quote = ["tdx", "--quote", &quote, "--collateral", &collateral, "--at", at];
+    let of_report = ["snp", "--report", &report, "--vek", &vek, "--at", when];
+    for (file, arguments) in [(&quote, of_quote.as_slice()), (&report, &of_report)] {
+        let verified = run(&[&["evidence", "verify"], arguments, &common].concat()).json()["claims"].clone();
+        let shown = run(&["evidence", "show", file, "--format", "json"]).json()["claims"].clone();
+        let shown = shown.as_object().unwrap();
+        assert!(shown.len() > 25, "{}", shown.len());
+        for (name, value) in shown {
+            assert_eq!(verified[name], *value, "{name}");
+        }
+    }
     assert!(json["claims"]["mrtd"].as_str().unwrap().starts_with("7348651a34b2d2d3462822e3"));
     for (file, known) in [(&report, ["snp", "--report"]), (&quote, ["tdx", "--quote"])] {
         let by_itself = run(&["evidence", "show", file]);

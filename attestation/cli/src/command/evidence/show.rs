@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde::Serialize;
+use serde_json::Value;
 use vouchsafe_verifier::encoding::to_hex;
 use vouchsafe_verifier::snp::Report;
-use vouchsafe_verifier::tdx::Quote;
+use vouchsafe_verifier::tdx::{Quote, TdAttributes};
 
 use crate::command::Format;
 use crate::failure::Failure;
@@ -70,22 +72,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Arguments { file: None, .. } => return Err(Failure::Own("no file was named".into())),
     };
     let bytes = input::read_evidence(path, EVIDENCE_BYTES_MAX)?;
-    let rows = match reading.unwrap_or_else(|| Reading::of(&bytes)) {
-        Reading::Snp => {
-            Report::parse(&bytes).map(|report| snp(&report)).map_err(|e| (e.code(), e.to_string()))
-        }
-        Reading::Tdx => Quote::parse(&bytes).map(|quote| tdx(&quote)).map_err(|e| (e.code(), e.to_string())),
+    let shown = match reading.unwrap_or_else(|| Reading::of(&bytes)) {
+        Reading::Snp => Report::parse(&bytes)
+            .map(|report| (snp(&report), claims("sev-snp", &report.claims())))
+            .map_err(|error| (error.code(), error.to_string())),
+        Reading::Tdx => Quote::parse(&bytes)
+            .map(|quote| (tdx(&quote), claims("tdx", &quote.claims())))
+            .map_err(|error| (error.code(), error.to_string())),
     };
-    match (rows, format) {
-        (Ok(rows), Format::Text) => {
+    match (shown, format) {
+        (Ok((rows, _)), Format::Text) => {
             anstream::println!("{YELLOW}not verified{YELLOW:#}: what the bytes say, by their own account\n");
             anstream::print!("{}", table(&rows));
             Ok(ExitCode::SUCCESS)
         }
-        (Ok(rows), Format::Json) => {
-            let claims: serde_json::Map<String, serde_json::Value> =
-                rows.into_iter().map(|row| (row.name.to_owned(), row.value.into())).collect();
-            let json = serde_json::json!({ "verified": false, "claims": claims });
+        (Ok((_, claims)), Format::Json) => {
+            let json = serde_json::json!({ "verified": false, "claims": claims? });
             anstream::println!("{json:#}");
             Ok(ExitCode::SUCCESS)
         }
@@ -99,6 +101,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(REJECTED))
         }
     }
+}
+
+/// The claims under the names that a verdict has for them.
+fn claims(platform: &str, claims: &impl Serialize) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(claims)
+        .map_err(|error| Failure::Own(format!("claims that are no JSON: {error}")))?;
+    if let Some(claims) = value.as_object_mut() {
+        claims.insert("platform".into(), platform.into());
+    }
+    Ok(value)
 }
 
 impl Reading {
@@ -134,37 +146,43 @@ fn snp(report: &Report) -> Vec<Row> {
     let optional = |digest: Option<&[u8]>| digest.map_or_else(|| "none".into(), to_hex);
     vec![
         row("version", report.version().to_string(), "layout of the report"),
-        row("cpuid", cpuid, "which processor made it, since version 3"),
+        row("cpuid_fms", cpuid, "which processor made it, since version 3"),
         row("product", report.cpuid_product().map_or("unknown", |product| product.name()), "by that CPUID"),
         row("measurement", to_hex(report.measurement()), "digest of the guest's memory at launch"),
         row("report_data", to_hex(report.report_data()), "64 bytes that the guest chose"),
         row("vmpl", report.vmpl().to_string(), "privilege level that asked; 0 is the highest"),
         row(
             "policy",
-            flags(&[
-                ("SMT allowed", policy.smt_allowed()),
-                ("MIGRATE_MA", policy.migrate_ma_allowed()),
-                ("DEBUG", policy.debug_allowed()),
-                ("SINGLE_SOCKET", policy.single_socket()),
-                ("CXL allowed", policy.cxl_allowed()),
-                ("AES-256-XTS", policy.aes_256_xts_required()),
-                ("RAPL_DIS", policy.rapl_disabled_required()),
-                ("CIPHERTEXT_HIDING", policy.ciphertext_hiding_required()),
-                ("PAGE_SWAP_DISABLE", policy.page_swap_disabled()),
-            ]),
+            bits(
+                policy.bits(),
+                &[
+                    ("SMT allowed", policy.smt_allowed()),
+                    ("MIGRATE_MA", policy.migrate_ma_allowed()),
+                    ("DEBUG", policy.debug_allowed()),
+                    ("SINGLE_SOCKET", policy.single_socket()),
+                    ("CXL allowed", policy.cxl_allowed()),
+                    ("AES-256-XTS", policy.aes_256_xts_required()),
+                    ("RAPL_DIS", policy.rapl_disabled_required()),
+                    ("CIPHERTEXT_HIDING", policy.ciphertext_hiding_required()),
+                    ("PAGE_SWAP_DISABLE", policy.page_swap_disabled()),
+                ],
+            ),
             "what the guest's owner allowed; DEBUG lets the host read everything",
         ),
         row(
             "platform_info",
-            flags(&[
-                ("SMT on", info.smt_enabled()),
-                ("TSME", info.tsme_enabled()),
-                ("ECC", info.ecc_enabled()),
-                ("RAPL off", info.rapl_disabled()),
-                ("ciphertext hiding", info.ciphertext_hiding_enabled()),
-                ("alias check complete", info.alias_check_complete()),
-                ("TIO", info.tio_enabled()),
-            ]),
+            bits(
+                info.bits(),
+                &[
+                    ("SMT on", info.smt_enabled()),
+                    ("TSME", info.tsme_enabled()),
+                    ("ECC", info.ecc_enabled()),
+                    ("RAPL off", info.rapl_disabled()),
+                    ("ciphertext hiding", info.ciphertext_hiding_enabled()),
+                    ("alias check complete", info.alias_check_complete()),
+                    ("TIO", info.tio_enabled()),
+                ],
+            ),
             "how the machine runs",
         ),
         row(
@@ -200,11 +218,11 @@ fn snp(report: &Report) -> Vec<Row> {
         row("report_id_ma", to_hex(report.report_id_ma()), "its migration agent; all ones for none"),
         row("chip_id", report.chip_id().map_or_else(|| "masked".into(), |id| to_hex(id)), "names the chip"),
         row(
-            "launch_mitigations",
+            "launch_mit_vector",
             mitigations(report.launch_mitigations()),
             "in force at launch, one bit each, since version 5",
         ),
-        row("current_mitigations", mitigations(report.current_mitigations()), "in force now"),
+        row("current_mit_vector", mitigations(report.current_mitigations()), "in force now"),
     ]
 }
 
@@ -215,11 +233,18 @@ fn mitigations(bits: Option<u64>) -> String {
 fn tdx(quote: &Quote<'_>) -> Vec<Row> {
     let (header, report) = (quote.header(), quote.report());
     let [rtmr0, rtmr1, rtmr2, rtmr3] = report.rtmr.map(|rtmr| to_hex(&rtmr));
-    let attributes = report.td_attributes.named();
+    let attributes = report.td_attributes;
+    let named = TD_ATTRIBUTES.map(|(name, mask)| (name, attributes.contains(mask)));
     let body = if report.td_1_5.is_some() { "TD 1.5" } else { "TD 1.0" };
     let mut rows = vec![
         row("version", header.version.to_string(), "layout of the quote"),
         row("body", body, "kind of TD report"),
+        row(
+            "att_key_type",
+            header.attestation_key_type.to_string(),
+            "of the key that signed; 2 is ECDSA P-256",
+        ),
+        row("tee_type", format!("{:#x}", header.tee_type), "0x81 is TDX"),
         row("mrtd", to_hex(&report.mrtd), "digest of the TD's initial memory: the firmware"),
         row("rtmr0", rtmr0, "firmware configuration, ACPI tables, memory layout"),
         row("rtmr1", rtmr1, "the kernel"),
@@ -228,14 +253,7 @@ fn tdx(quote: &Quote<'_>) -> Vec<Row> {
         row("report_data", to_hex(&report.report_data), "64 bytes that the guest chose"),
         row(
             "td_attributes",
-            flags(&[
-                ("DEBUG", attributes.debug == 1),
-                ("SEPT_VE_DISABLE", attributes.sept_ve_disable == 1),
-                ("MIGRATABLE", attributes.migratable == 1),
-                ("PKS", attributes.pks == 1),
-                ("KL", attributes.kl == 1),
-                ("PERFMON", attributes.perfmon == 1),
-            ]),
+            format!("{}: {}", to_hex(&attributes.to_le_bytes()), flags(&named)),
             "how the TD was started; DEBUG lets the host read everything",
         ),
         row("xfam", to_hex(&report.xfam), "extended processor features the TD may use"),
@@ -248,15 +266,30 @@ fn tdx(quote: &Quote<'_>) -> Vec<Row> {
         row("mrownerconfig", to_hex(&report.mrownerconfig), "the owner's configuration, named at launch"),
         row("qe_vendor", to_hex(&header.qe_vendor_id), "who made the quoting enclave"),
         row("user_data", to_hex(&header.user_data), "of the quoting enclave; it begins with its id"),
-        row("qe_mrsigner", to_hex(&quote.qe_report().mrsigner), "who signed the quoting enclave"),
-        row("qe_isvprodid", quote.qe_report().isvprodid.to_string(), "which of the signer's enclaves it is"),
-        row("qe_isvsvn", quote.qe_report().isvsvn.to_string(), "the quoting enclave's security version"),
+        row("qe_report.mrsigner", to_hex(&quote.qe_report().mrsigner), "who signed the quoting enclave"),
+        row(
+            "qe_report.isvprodid",
+            quote.qe_report().isvprodid.to_string(),
+            "which of the signer's enclaves it is",
+        ),
+        row(
+            "qe_report.isvsvn",
+            quote.qe_report().isvsvn.to_string(),
+            "the quoting enclave's security version",
+        ),
+        row(
+            "qe_report.attributes",
+            to_hex(&quote.qe_report().attributes),
+            "flags and XFRM of the quoting enclave",
+        ),
+        row("qe_report.auth_data", to_hex(quote.qe_auth_data()), "bound together with the attestation key"),
         row(
             "pck_chain",
             if quote.pck_chain_pem().is_some() { "in the quote" } else { "not in the quote" },
             "the platform's certificates",
         ),
         row("trailing_bytes", quote.trailing().count.to_string(), "after the quote's own bytes"),
+        row("trailing_all_zero", quote.trailing().all_zero.to_string(), "whether these are padding"),
     ];
     if let Some(td) = report.td_1_5 {
         rows.push(row("tee_tcb_svn2", to_hex(&td.tee_tcb_svn2), "versions of the TDX module now"));
@@ -267,6 +300,28 @@ fn tdx(quote: &Quote<'_>) -> Vec<Row> {
         ));
     }
     rows
+}
+
+/// The TD attributes with a name.
+const TD_ATTRIBUTES: [(&str, u64); 13] = [
+    ("DEBUG", TdAttributes::DEBUG),
+    ("HGS_PLUS_PROF", TdAttributes::HGS_PLUS_PROF),
+    ("PERF_PROF", TdAttributes::PERF_PROF),
+    ("PMT_PROF", TdAttributes::PMT_PROF),
+    ("ICSSD", TdAttributes::ICSSD),
+    ("SERVTD_EXT", TdAttributes::SERVTD_EXT),
+    ("LASS", TdAttributes::LASS),
+    ("SEPT_VE_DISABLE", TdAttributes::SEPT_VE_DISABLE),
+    ("MIGRATABLE", TdAttributes::MIGRATABLE),
+    ("PKS", TdAttributes::PKS),
+    ("KL", TdAttributes::KL),
+    ("TPA", TdAttributes::TPA),
+    ("PERFMON", TdAttributes::PERFMON),
+];
+
+/// A bit field: the number, and the names of the bits that are set.
+fn bits(number: u64, bits: &[(&str, bool)]) -> String {
+    format!("{number:#x}: {}", flags(bits))
 }
 
 /// The names of the bits that are set.
