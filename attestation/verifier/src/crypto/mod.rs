@@ -1,16 +1,16 @@
 //! The seam between verification and the library that does the arithmetic.
 //!
-//! Natively this is `ring` (`Ring`, feature `ring`); where ring does not build, RustCrypto
-//! (`RustCrypto`, feature `rustcrypto`). Which one is used is the caller's argument, so that a test
+//! Natively this is `ring` (`Ring`, feature `ring`); on wasm32, and elsewhere by the feature `rustcrypto`, it is
+//! RustCrypto (`RustCrypto`). Which one is used is the caller's argument, so that a test
 //! can hold them against each other.
 
-#[cfg(feature = "ring")]
+#[cfg(all(feature = "ring", not(target_arch = "wasm32")))]
 mod ring_backend;
-#[cfg(feature = "ring")]
+#[cfg(all(feature = "ring", not(target_arch = "wasm32")))]
 pub use ring_backend::Ring;
-#[cfg(feature = "rustcrypto")]
+#[cfg(any(feature = "rustcrypto", target_arch = "wasm32"))]
 mod rustcrypto_backend;
-#[cfg(feature = "rustcrypto")]
+#[cfg(any(feature = "rustcrypto", target_arch = "wasm32"))]
 pub use rustcrypto_backend::RustCrypto;
 
 /// The primitives verification needs. Every method is total: a malformed key or signature is a
