@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the verifier beside `dcap-qvl` and `sev`, in one run, with the ratios.
+//! `cargo xtask bench`: the verifier beside `dcap-qvl` and `sev`, in one run, with the ratios. Slower than one of
+//! them is a failure. That is why it is no part of `check`: only a quiet machine can say.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
         fs::remove_dir_all(&results)?;
     }
     tools::succeed(command("bench").env("CRITERION_HOME", &results))?;
+    let mut slower = Vec::new();
     for (evidence, medians) in medians(&results)? {
         let (peers, ours): (Vec<_>, Vec<_>) = medians.into_iter().partition(|(name, _)| name != OURS);
         let [(_, ours)] = ours[..] else { bail!("{evidence} was not measured here") };
@@ -33,9 +35,13 @@ pub(crate) fn run() -> Result<()> {
             anstream::println!(
                 "{evidence:<22} {ours:>8.0} µs here, {theirs:>8.0} µs by {peer}: {ratio:.2} times faster"
             );
+            if ratio < 1.0 {
+                slower.push(format!("{evidence} than {peer} ({ratio:.2})"));
+            }
         }
     }
-    tools::succeed(command("run").args(["--release", "--bin", "allocations"]))
+    tools::succeed(command("run").args(["--release", "--bin", "allocations"]))?;
+    if slower.is_empty() { Ok(()) } else { bail!("slower: {}", slower.join(", ")) }
 }
 
 /// Criterion's medians in microseconds, by evidence and verifier.
