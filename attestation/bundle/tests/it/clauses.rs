@@ -3,151 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use vouchsafe_bundle::policy::{Demanded, PolicyDocument, Rule, SnpProduct, SnpTcb};
+use vouchsafe_bundle::policy::{PolicyDocument, Rule, SnpProduct, SnpTcb};
 use vouchsafe_bundle::{EvidenceInputs, Policy, Verdict, appraise_evidence};
 use vouchsafe_simulator::amd::ReportFields;
-use vouchsafe_simulator::intel::{EventLog, TdxMachine, TdxMachineSpec};
+use vouchsafe_simulator::intel::TdxMachine;
 use vouchsafe_verifier::crypto::Ring;
 use vouchsafe_verifier::encoding::{Base64, Hex};
 use vouchsafe_verifier::{Endorsements, Evidence, SnpEndorsements, UnixSeconds};
 
 use crate::common::*;
-
-/// A clause broken in a TD, its platform or its collateral.
-struct Td {
-    number: u8,
-    what: String,
-    demand: fn(&mut PolicyDocument),
-    breaks: Box<dyn Fn(&mut TdxMachine)>,
-    code: &'static str,
-}
-
-fn td(
-    number: u8,
-    what: impl Into<String>,
-    code: &'static str,
-    breaks: impl Fn(&mut TdxMachine) + 'static,
-) -> Td {
-    Td { number, what: what.into(), demand: |_| {}, breaks: Box::new(breaks), code }
-}
-
-impl Td {
-    fn demanding(mut self, demand: fn(&mut PolicyDocument)) -> Self {
-        self.demand = demand;
-        self
-    }
-}
-
-/// A TD 1.5 that booted with an event log, so that no row needs another kind of machine.
-fn machine() -> TdxMachine {
-    let spec = TdxMachineSpec { quote_version: 5, is_td15: true, ..TdxMachineSpec::typical(intel(), NOW) };
-    let mut machine = TdxMachine::new(intel(), &spec, MEASUREMENT).unwrap();
-    machine.boot(EventLog::typical("console=ttyS0"));
-    machine
-}
-
-fn statuses() -> Vec<Td> {
-    let refused = "tdx_tcb_status_not_accepted";
-    let mut rows = Vec::new();
-    for status in [
-        "SWHardeningNeeded",
-        "ConfigurationNeeded",
-        "ConfigurationAndSWHardeningNeeded",
-        "OutOfDate",
-        "OutOfDateConfigurationNeeded",
-        "Revoked",
-    ] {
-        rows.push(td(45, format!("platform {status}"), refused, move |m| {
-            m.collateral_mut().tcb_info.tcb_levels[0].tcb_status = status.into();
-        }));
-    }
-    for status in ["OutOfDate", "Revoked"] {
-        rows.push(td(45, format!("TDX module {status}"), refused, move |m| {
-            for identity in &mut m.collateral_mut().tcb_info.tdx_module_identities {
-                identity.tcb_levels[0].tcb_status = status.into();
-            }
-        }));
-        rows.push(td(45, format!("quoting enclave {status}"), refused, move |m| {
-            m.collateral_mut().qe_identity.tcb_levels[0].tcb_status = status.into();
-        }));
-    }
-    rows.push(td(44, "no level matches", "tdx_tcb_no_matching_level", |m| {
-        m.collateral_mut().tcb_info.tcb_levels.clear()
-    }));
-    let now = "tdx_tcb_current_not_accepted";
-    rows.push(td(47, "the TCB that runs now is out of date", now, |m| {
-        m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[0] = 4;
-    }));
-    rows.push(td(47, "the TCB that runs now matches no level", now, |m| {
-        m.body_mut().td15.as_mut().unwrap().tee_tcb_svn2[0] = 3;
-    }));
-    rows.push(td(45, "launched on a TCB out of date, updated since", refused, |m| {
-        m.body_mut().tee_tcb_svn[0] = 4
-    }));
-    rows
-}
-
-fn advisories() -> Vec<Td> {
-    const ADVISORY: &str = "INTEL-SA-00960";
-    let mut rows = Vec::new();
-    let denied: fn(&mut PolicyDocument) =
-        |d| d.platform.tdx.advisories_denied = Rule::Require(vec![ADVISORY.into()]);
-    let tolerated: fn(&mut PolicyDocument) =
-        |d| d.platform.tdx.advisories_tolerated = Rule::Require(vec!["INTEL-SA-00982".into()]);
-    for (demand, code, how) in [
-        (denied, "tdx_advisory_denied", "denied"),
-        (tolerated, "tdx_advisory_not_tolerated", "not tolerated"),
-    ] {
-        let row = |part: &str, breaks: fn(&mut TdxMachine)| {
-            td(45, format!("an advisory on the {part}, {how}"), code, breaks).demanding(demand)
-        };
-        rows.push(row("platform", |m| {
-            m.collateral_mut().tcb_info.tcb_levels[0].advisory_ids.push(ADVISORY.into());
-        }));
-        rows.push(row("TDX module", |m| {
-            for identity in &mut m.collateral_mut().tcb_info.tdx_module_identities {
-                identity.tcb_levels[0].advisory_ids.push(ADVISORY.into());
-            }
-        }));
-        rows.push(row("quoting enclave", |m| {
-            m.collateral_mut().qe_identity.tcb_levels[0].advisory_ids.push(ADVISORY.into());
-        }));
-    }
-    rows
-}
-
-fn domain() -> Vec<Td> {
-    let minimum: fn(&mut PolicyDocument) = |d| d.platform.tdx.evaluation_number_min = Rule::Require(18);
-    let rtmrs: fn(&mut PolicyDocument) = |d| d.platform.tdx.rtmrs_nonzero = Rule::Require(Demanded);
-    let below = "tdx_evaluation_number_below_minimum";
-    let mut rows = vec![
-        td(42, "TCB info of an older evaluation", below, |m| {
-            m.collateral_mut().tcb_info.tcb_evaluation_data_number = 17;
-        })
-        .demanding(minimum),
-        td(42, "QE identity of an older evaluation", below, |m| {
-            m.collateral_mut().qe_identity.tcb_evaluation_data_number = 17;
-        })
-        .demanding(minimum),
-        td(50, "SEPT_VE_DISABLE clear", "tdx_sept_ve_disable_mismatch", |m| {
-            m.body_mut().td_attributes[3] &= !0x10;
-        }),
-        td(52, "another MRTD, first byte", "tdx_register_mismatch", |m| m.body_mut().mr_td[0] ^= 1),
-        td(52, "another MRTD, last byte", "tdx_register_mismatch", |m| m.body_mut().mr_td[47] ^= 1),
-        td(54, "all RTMRs zero", "tdx_rtmrs_zero", |m| m.boot(EventLog::default())).demanding(rtmrs),
-    ];
-    for bit in [0u8, 4, 5, 6] {
-        rows.push(td(50, format!("attribute bit {bit}: under debug"), "tdx_debug_mismatch", move |m| {
-            m.body_mut().td_attributes[0] |= 1 << bit;
-        }));
-    }
-    for byte in [0, 47] {
-        rows.push(td(51, format!("MRSERVICETD byte {byte}"), "tdx_service_td_bound", move |m| {
-            m.body_mut().td15.as_mut().unwrap().mr_service_td[byte] = 1;
-        }));
-    }
-    rows
-}
+use crate::table;
+use crate::td_clauses::{Td, advisories, domain, machine, statuses};
 
 fn judge_td(machine: &TdxMachine, policy: &Policy) -> Verdict {
     let endorsements = machine.endorsements().unwrap();
@@ -298,6 +164,18 @@ fn with_author_key(fields: &mut ReportFields) {
     fields.key_info |= 1;
 }
 
+/// `rows.txt` is the whole table for readers: the number, what is changed, and what comes of it.
+#[test]
+fn the_table_for_readers_is_this_one() {
+    let tds = [statuses(), advisories(), domain()].into_iter().flatten();
+    let mut lines: Vec<_> = tds.map(|row| (row.number, row.what, row.code.to_owned())).collect();
+    lines.extend(GUESTS.iter().map(|row| (row.number, row.what.to_owned(), row.code.to_owned())));
+    let below = |(what, _): &(&str, SnpTcb)| (12, format!("Turin: {what} below its floor"), BELOW.to_owned());
+    lines.extend(FLOORS.iter().map(below));
+    lines.sort_by_key(|(number, ..)| *number);
+    table::compare("it", &lines);
+}
+
 #[test]
 fn guest_clauses() {
     for Guest { number, what, code, demand, keeps, breaks } in GUESTS {
@@ -343,6 +221,17 @@ fn report_data_is_compared_in_every_byte() {
     assert_rejected(&judge(&machine.evidence([0; 64]), &[9; 64]), "report_data_mismatch");
 }
 
+const BELOW: &str = "snp_tcb_below_minimum";
+const LOWEST: SnpTcb = SnpTcb { fmc: Some(0), bootloader: 0, tee: 0, snp: 0, microcode: 0 };
+/// Floors of which one component is one above what the real report says.
+const FLOORS: [(&str, SnpTcb); 5] = [
+    ("fmc", SnpTcb { fmc: Some(2), ..LOWEST }),
+    ("bl", SnpTcb { bootloader: 2, ..LOWEST }),
+    ("tee", SnpTcb { tee: 2, ..LOWEST }),
+    ("snp", SnpTcb { snp: 5, ..LOWEST }),
+    ("ucode", SnpTcb { microcode: 0x52, ..LOWEST }),
+];
+
 /// (12) Turin's floor has a component more, and its 64-bit value another order: on a real report, each
 /// component one above what is reported, though another is far below.
 #[test]
@@ -361,16 +250,11 @@ fn turins_floor_counts_component_by_component() {
         appraise_evidence(&evidence, Some(&endorsements), &policy, &inputs, &Ring)
     };
     let reported = SnpTcb { fmc: Some(1), bootloader: 1, tee: 1, snp: 4, microcode: 0x51 };
-    let lowest = SnpTcb { fmc: Some(0), bootloader: 0, tee: 0, snp: 0, microcode: 0 };
     assert_accepted(&judge(reported));
-    assert_accepted(&judge(lowest));
-    for floor in [
-        SnpTcb { fmc: Some(2), ..lowest },
-        SnpTcb { bootloader: 2, ..lowest },
-        SnpTcb { tee: 2, ..lowest },
-        SnpTcb { snp: 5, ..lowest },
-        SnpTcb { microcode: 0x52, ..lowest },
-    ] {
-        assert_rejected(&judge(floor), "snp_tcb_below_minimum");
+    assert_accepted(&judge(LOWEST));
+    for (what, floor) in FLOORS {
+        let verdict = judge(floor);
+        assert_eq!(verdict.code(), Some(BELOW), "{what}: {:?}", verdict.detail());
+        assert!(!verdict.is_accepted(), "{what}");
     }
 }

@@ -18,4 +18,7 @@ mod rollover;
 mod rules_snp;
 mod rules_tdx;
 mod settlement;
+#[path = "../../../verifier/tests/common/table.rs"]
+mod table;
+mod td_clauses;
 mod vectors;
