@@ -21,10 +21,11 @@ use crate::{EnclaveSource, Error, Event, Events, FileOutbox, forward};
 /// How long to go on reading what an ended enclave sent last.
 const LAST_RECEIPTS_MAX: Duration = Duration::from_secs(1);
 
-/// How long an enclave that is told to end may take.
-const STOP_MAX: Duration = Duration::from_secs(5);
-/// The same, where its last receipts and its last word are to become public.
-const SETTLE_AND_STOP_MAX: Duration = Duration::from_secs(20);
+/// How long an enclave that is told to end may take: longer than it allows itself, which is 30 s for answers in
+/// progress and 15 s for those that it cuts off.
+const STOP_MAX: Duration = Duration::from_secs(50);
+/// The same, where its last receipts and its last word are to become public, for which it takes 10 s more.
+const SETTLE_AND_STOP_MAX: Duration = Duration::from_secs(60);
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -160,7 +160,8 @@ impl Settlement {
         Ok(Place { settlement: Arc::clone(self) })
     }
 
-    /// By the monotonic clock: the host decides when messages come, not how long that took.
+    /// By the guest's monotonic clock, which a host can only slow down, by pausing the guest: it decides when messages
+    /// come, and can stretch how long that seems to take.
     fn is_stale(&self, state: &State) -> bool {
         let is_old = |since: Instant| since.elapsed() > self.age_max;
         // What the log included must be younger than our own leaves in it: so a host that replays an
