@@ -117,7 +117,7 @@ async fn start(arguments: &Arguments, state: PathBuf) -> Result<Started> {
         std::env::current_exe()?.parent().map(PathBuf::from).context("this program has no folder")?;
     let authority = match &arguments.authority {
         Some(folder) => folder.clone(),
-        None => default_authority()?,
+        None => pin::default_authority()?,
     };
     let authority_exists = authority.exists();
     let mut enclave_arguments: Vec<OsString> = vec!["--authority".into(), authority.into()];
@@ -161,13 +161,4 @@ impl Started {
             None => Ok(()),
         }
     }
-}
-
-/// One simulated authority per user, since its RSA keys take seconds to make.
-fn default_authority() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    let base = base.context("neither XDG_STATE_HOME nor HOME is set: give --authority DIR")?;
-    Ok(base.join("vouchsafe/simulated-authority"))
 }

@@ -5,7 +5,7 @@
 //! own word.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -87,4 +87,16 @@ pub fn policy(expected: &Expected, keys: Option<&Keys>) -> Result<Policy> {
         })?;
     }
     Ok(policy)
+}
+
+/// Where the simulated authority is unless told otherwise: one per user, since its RSA keys take seconds to make.
+///
+/// # Errors
+/// Where the environment names no such folder.
+pub fn default_authority() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    let base = base.context("neither XDG_STATE_HOME nor HOME is set: give --authority DIR")?;
+    Ok(base.join("vouchsafe/simulated-authority"))
 }

@@ -29,8 +29,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     tools::build_programs(&[&demo::PROGRAMS[..], &["vouchsafe-chaos"]].concat())?;
-    let folder = tools::target_dir().join("chaos");
-    let state = folder.join("state");
+    let state = tools::target_dir().join("chaos");
     if state.exists() {
         std::fs::remove_dir_all(&state).with_context(|| format!("cannot clear {}", state.display()))?;
     }
@@ -44,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         false => Command::new(program()),
     };
     command.args(["--for", &arguments.seconds.to_string(), "--clients", &arguments.clients.to_string()]);
-    command.arg("--state").arg(&state).arg("--authority").arg(folder.join("authority"));
+    command.arg("--state").arg(&state);
     command.args(arguments.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
     let status = command.status().context("cannot start vouchsafe-chaos")?;
     ensure!(status.success(), "not everything that had to hold did: vouchsafe-chaos ended with {status}");

@@ -41,7 +41,7 @@ impl Installation {
         let folder =
             std::env::current_exe()?.parent().map(PathBuf::from).context("this program has no folder")?;
         let keys = Arc::new(Keys::make(&folder, &state.join("settlement")).await?);
-        let authority = authority.map_or_else(|| state.join("authority"), Path::to_path_buf);
+        let authority = authority.map_or_else(pin::default_authority, |folder| Ok(folder.to_path_buf()))?;
         let arguments: Vec<OsString> = vec![
             "--authority".into(),
             authority.into(),

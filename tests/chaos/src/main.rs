@@ -45,7 +45,7 @@ struct Arguments {
     /// The folder is on a small file system of its own, which may be filled
     #[arg(long, requires = "state")]
     fill: bool,
-    /// The simulated authority, made at the first use; in the state folder unless given
+    /// The simulated authority, made at the first use: the user's own unless given
     #[arg(long, value_name = "DIR")]
     authority: Option<PathBuf>,
 }
