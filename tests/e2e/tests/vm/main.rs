@@ -76,7 +76,7 @@ fn what_is_not_the_image_is_refused() {
 
 fn assert_refused(verdict: &Verdict) {
     let found = (verdict.decision.as_str(), verdict.code.as_str());
-    assert_eq!(found, ("rejected", "measurement_mismatch"), "{}", verdict.text);
+    assert_eq!(found, ("rejected", "tdx_register_mismatch"), "{}", verdict.text);
 }
 
 #[test]
