@@ -21,8 +21,11 @@ fuzz_target!(|bytes: &[u8]| {
                     if let Some(bound) = event.bound_content() {
                         assert!(event.rtmr().is_some());
                         let content = event.unverified_content();
-                        assert!(content.windows(bound.len().max(1)).any(|part| part == bound) || bound.is_empty());
-                        let hashed = event.binding() == Binding::NameAndContent || Ring.sha384(bound) == *event.digest();
+                        assert!(
+                            content.windows(bound.len().max(1)).any(|part| part == bound) || bound.is_empty()
+                        );
+                        let hashed = event.binding() == Binding::NameAndContent
+                            || Ring.sha384(bound) == *event.digest();
                         assert!(hashed, "a content that its digest does not prove");
                     }
                     planted(|| careless::event_number(event.event_type()));
