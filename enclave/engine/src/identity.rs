@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::FileDigest;
+
 /// Which model runs: digests of the bytes that were loaded, and its main figures.
 ///
 /// Made by loading a model, and only so. Digests serialise as lower-case hexadecimal.
@@ -14,10 +16,9 @@ pub struct ModelIdentity {
     pub(crate) context_length: u32,
     pub(crate) vocabulary: u32,
     pub(crate) file_bytes: u64,
-    #[serde(serialize_with = "hex")]
-    pub(crate) file_sha256: [u8; 32],
-    #[serde(serialize_with = "hex")]
-    pub(crate) tokenizer_sha256: [u8; 32],
+    pub(crate) files: Vec<FileDigest>,
+    #[serde(serialize_with = "hex_option")]
+    pub(crate) tokenizer_sha256: Option<[u8; 32]>,
     #[serde(serialize_with = "hex_option")]
     pub(crate) chat_template_sha256: Option<[u8; 32]>,
 }
@@ -59,23 +60,24 @@ impl ModelIdentity {
         self.vocabulary
     }
 
-    /// The file's length in bytes.
+    /// The length of the files with the weights, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
 
-    /// SHA-256 of the whole file.
+    /// Every file that was read, in ascending order of path: one, for GGUF.
     #[must_use]
-    pub fn file_sha256(&self) -> &[u8; 32] {
-        &self.file_sha256
+    pub fn files(&self) -> &[FileDigest] {
+        &self.files
     }
 
     /// SHA-256 of the GGUF metadata entries whose key starts with `tokenizer.ggml.`, concatenated in
     /// file order, each exactly as its bytes stand in the file: key length and key, value type, value.
+    /// `None` where the tokenizer has files of its own.
     #[must_use]
-    pub fn tokenizer_sha256(&self) -> &[u8; 32] {
-        &self.tokenizer_sha256
+    pub fn tokenizer_sha256(&self) -> Option<&[u8; 32]> {
+        self.tokenizer_sha256.as_ref()
     }
 
     /// The same of the one entry `tokenizer.chat_template`; `None` where the file has none.

@@ -1,6 +1,6 @@
 //! Language-model inference: weights, tokenizer, chat template, sampler, scheduler.
 //!
-//! A [`Model`] is loaded from one GGUF file; an [`Engine`] owns it and a worker thread, admits
+//! A [`Model`] is loaded from one GGUF file, or from a folder of safetensors; an [`Engine`] owns it and a worker thread, admits
 //! [`GenerateRequest`]s within fixed bounds and streams [`Event`]s to each request's sink. Sentence
 //! embeddings are a separate, stateless [`EmbeddingModel`].
 //!
@@ -56,9 +56,11 @@
 )]
 
 mod chat;
+mod checkpoint;
 mod embedding;
 mod engine;
 mod error;
+mod folder;
 mod gguf;
 mod identity;
 mod json;
@@ -70,9 +72,10 @@ mod template;
 mod tokenizer;
 
 pub use chat::{ChatMessage, ChatOptions, Role, ToolCall};
-pub use embedding::{Embedding, EmbeddingIdentity, EmbeddingModel, FileDigest};
+pub use embedding::{Embedding, EmbeddingIdentity, EmbeddingModel};
 pub use engine::{Engine, EngineOptions, JobHandle, Load, ReuseKey, Savings, Sink};
 pub use error::{ComputeError, EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
+pub use folder::FileDigest;
 pub use identity::{EngineVersion, ModelIdentity};
 pub use json::Json;
 pub use model::{Arithmetic, KvPrecision, LoadOptions, Model, Progress};

@@ -62,13 +62,13 @@ struct Build {
     /// Folder of the pinned Debian packages
     #[arg(long, value_name = "DIR")]
     packages: PathBuf,
-    /// A model to serve, GGUF
+    /// A model to serve: a GGUF file, or a folder of safetensors
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Name to serve the model under, where not the file's own
     #[arg(long)]
     name: Option<String>,
-    /// A sentence-embedding model to serve, a folder
+    /// A sentence-embedding model to serve: a folder, or a GGUF file
     #[arg(long, value_name = "DIR")]
     embedding_model: Option<PathBuf>,
     /// The measured configuration, JSON; defaults where absent

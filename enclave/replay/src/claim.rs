@@ -76,13 +76,13 @@ impl Claim {
 
     /// Whether these are the weights, and this program's kernels the ones.
     pub(crate) fn is_about(&self, model: &ModelIdentity) -> Result<(), Failure> {
-        let found = model.file_sha256();
-        match self.manifest.files.as_slice() {
-            [file] if file.sha256.0 == *found => {}
-            [file] => {
-                return Err(Failure::OtherWeights { stated: to_hex(&file.sha256.0), found: to_hex(found) });
-            }
-            _ => return Err(Failure::Undecided("the model has several files")),
+        let stated: Vec<_> = self.manifest.files.iter().map(|file| file.sha256.0).collect();
+        let found: Vec<_> = model.files().iter().map(|file| file.sha256).collect();
+        if stated.len() != found.len() {
+            return Err(Failure::Undecided("the receipt's model has another number of files"));
+        }
+        if let Some((stated, found)) = stated.iter().zip(&found).find(|(stated, found)| stated != found) {
+            return Err(Failure::OtherWeights { stated: to_hex(stated), found: to_hex(found) });
         }
         let ours = EngineVersion::CURRENT.kernels;
         if self.kernels != ours {

@@ -43,8 +43,8 @@ use crate::failure::Failure;
 struct Cli {
     /// The bundle, with the execution record disclosed.
     bundle: PathBuf,
-    /// The weights: a GGUF file.
-    #[arg(long, value_name = "FILE")]
+    /// The weights: a GGUF file, or a folder of safetensors.
+    #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// The request's body.
     #[arg(long, value_name = "FILE")]

@@ -49,9 +49,9 @@ impl Answered {
             name: "demo".into(),
             files: vec![ModelFile {
                 name: "vouchsafe-demo.gguf".into(),
-                sha256: Hex(*model.identity().file_sha256()),
+                sha256: Hex(model.identity().files()[0].sha256),
             }],
-            tokenizer: Some(Hex(*model.identity().tokenizer_sha256())),
+            tokenizer: model.identity().tokenizer_sha256().copied().map(Hex),
             chat_template: model.identity().chat_template_sha256().copied().map(Hex),
         };
         // As a server has it: several places, and one of everything for each processor.

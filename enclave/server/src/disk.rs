@@ -122,7 +122,7 @@ impl Disk {
         let source = |model: &DiskModel| {
             let (path, name) = (folder.join(&model.path), model.name.clone());
             match model.kind {
-                ModelKind::Text => ModelSource::Gguf { path, name },
+                ModelKind::Text => ModelSource::Text { path, name },
                 ModelKind::Embedding => ModelSource::Embedding { path, name },
             }
         };
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(disk.configuration.operator.as_deref(), Some("example"));
         let at = |name: &str| folder.path().join(name);
         let expected = [
-            ModelSource::Gguf { path: at("m.gguf"), name: Some("m".into()) },
+            ModelSource::Text { path: at("m.gguf"), name: Some("m".into()) },
             ModelSource::Embedding { path: at("e"), name: None },
         ];
         assert_eq!(disk.sources(folder.path()), expected);

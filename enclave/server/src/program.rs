@@ -40,14 +40,14 @@ pub struct Options {
 /// Arguments that name models.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelOptions {
-    /// A model to serve, GGUF
-    #[arg(long, value_name = "FILE")]
+    /// A model to serve: a GGUF file, or a folder of safetensors
+    #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
     /// Name to serve the model under, where not the file's own
     #[arg(long)]
     pub name: Option<String>,
-    /// A sentence-embedding model to serve, a folder in the layout of sentence-transformers
-    #[arg(long, value_name = "DIR")]
+    /// A sentence-embedding model to serve: a folder in the layout of sentence-transformers, or a GGUF file
+    #[arg(long, value_name = "PATH")]
     pub embedding_model: Option<PathBuf>,
     /// Name to serve the embedding model under, where not the folder's
     #[arg(long, value_name = "NAME")]
@@ -59,7 +59,7 @@ impl ModelOptions {
     pub fn sources(&self, own_model: Option<ModelSource>) -> Vec<ModelSource> {
         let mut sources = Vec::new();
         match &self.model {
-            Some(path) => sources.push(ModelSource::Gguf { path: path.clone(), name: self.name.clone() }),
+            Some(path) => sources.push(ModelSource::Text { path: path.clone(), name: self.name.clone() }),
             None => sources.extend(own_model),
         }
         if let Some(path) = &self.embedding_model {

@@ -37,8 +37,8 @@ struct Arguments {
     /// Start no transparency log: receipts then settle nowhere, and verdicts say so.
     #[arg(long)]
     no_log: bool,
-    /// Serve this GGUF model instead of the built-in demo model.
-    #[arg(long, value_name = "FILE.gguf")]
+    /// Serve this model, a GGUF file or a folder of safetensors, instead of the built-in demo model.
+    #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Also serve sentence embeddings from this folder with a BERT-family model.
     #[arg(long, value_name = "DIR")]

@@ -4,8 +4,9 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 use safetensors::{Dtype, SafeTensors};
 
-use super::folder::{Activation, Folder, Pooling, Settings, wrong};
+use super::settings::{Activation, Pooling, Settings, wrong};
 use crate::LoadError;
+use crate::folder::Folder;
 
 pub(super) struct Bert {
     words: Tensor,

@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{EmbeddingIdentity, FileDigest};
+use super::EmbeddingIdentity;
 use crate::kernels::{Level, POSITIONS_PER_BLOCK, Pool};
 use crate::model::{KvCache, KvPrecision, KvStore, Slot, Want, Workspace};
 use crate::{EmbedError, LoadError, LoadOptions, Model};
@@ -47,15 +47,14 @@ impl Decoder {
         Ok(Self { model, pooling, tokens_max })
     }
 
-    pub(super) fn identity(&self, path: &Path, name: &str) -> EmbeddingIdentity {
+    pub(super) fn identity(&self, name: &str) -> EmbeddingIdentity {
         let identity = self.model.identity();
-        let file = path.file_name().map_or_else(|| "model.gguf".into(), |name| name.to_string_lossy());
         EmbeddingIdentity {
             name: name.to_owned(),
             dimensions: self.model.transformer.config.width,
             tokens_max: self.tokens_max,
             parameters: identity.parameters(),
-            files: vec![FileDigest { file: file.into_owned(), sha256: *identity.file_sha256() }],
+            files: identity.files().to_vec(),
         }
     }
 

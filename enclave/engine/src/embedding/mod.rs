@@ -8,7 +8,7 @@
 
 mod bert;
 mod decoder;
-mod folder;
+mod settings;
 mod wordpiece;
 
 use std::path::Path;
@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use self::bert::Bert;
 use self::decoder::Decoder;
-use self::folder::{Folder, Settings};
+use self::settings::Settings;
 use self::wordpiece::WordPieceTokenizer;
+use crate::folder::{FileDigest, Folder};
 use crate::{EmbedError, LoadError};
 
 /// One text's embedding.
@@ -38,16 +39,6 @@ pub struct EmbeddingIdentity {
     tokens_max: usize,
     parameters: u64,
     files: Vec<FileDigest>,
-}
-
-/// A file that was read, and its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileDigest {
-    /// The file's path within the folder, or the file's name where it is the only one.
-    pub file: String,
-    /// SHA-256 of the bytes that were read; serialises as lower-case hexadecimal.
-    #[serde(serialize_with = "crate::identity::hex")]
-    pub sha256: [u8; 32],
 }
 
 impl EmbeddingIdentity {
@@ -111,7 +102,7 @@ impl EmbeddingModel {
         let path = path.as_ref();
         if path.is_file() {
             let decoder = Decoder::load(path)?;
-            let identity = decoder.identity(path, name);
+            let identity = decoder.identity(name);
             return Ok(Self { identity, kind: Kind::Decoder(Box::new(decoder)) });
         }
         let mut folder = Folder::open(path);

@@ -13,7 +13,8 @@ use tokenizers::tokenizer::{
     Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
 };
 
-use super::folder::{Folder, JSON_BYTES_MAX, Settings, parse, wrong};
+use super::settings::{JSON_BYTES_MAX, Settings, optional_json, parse, wrong};
+use crate::folder::Folder;
 use crate::{EmbedError, LoadError};
 
 pub(super) struct WordPieceTokenizer {
@@ -139,7 +140,7 @@ impl WordPieceTokenizer {
 fn from_vocabulary(folder: &mut Folder) -> Result<TokenizerFile, LoadError> {
     let bytes = folder.required(VOCABULARY, JSON_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| wrong(VOCABULARY, "text that is not UTF-8"))?;
-    let config: TokenizerConfigFile = folder.optional_json("tokenizer_config.json")?.unwrap_or_default();
+    let config: TokenizerConfigFile = optional_json(folder, "tokenizer_config.json")?.unwrap_or_default();
     let vocab = (0_u32..).zip(text.lines()).map(|(id, line)| (line.trim_end().to_owned(), id)).collect();
     Ok(TokenizerFile {
         normalizer: NormalizerPart {

@@ -184,6 +184,14 @@ pub enum LoadError {
         /// What the template engine said.
         problem: String,
     },
+    /// A file of a checkpoint is not what it must be.
+    #[error("the model's {file}: {problem}")]
+    CheckpointFile {
+        /// The file's name within the folder.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file of an embedding model is not what it must be.
     #[error("the embedding model's {file}: {problem}")]
     EmbeddingFile {
@@ -223,6 +231,7 @@ impl LoadError {
             Self::UnsupportedTokenizer { .. } => "unsupported-tokenizer",
             Self::Tokenizer { .. } => "tokenizer",
             Self::ChatTemplate { .. } => "chat-template",
+            Self::CheckpointFile { .. } => "checkpoint-file",
             Self::EmbeddingFile { .. } => "embedding-file",
         }
     }

@@ -16,6 +16,14 @@ pub(crate) struct StorageType {
 }
 
 impl StorageType {
+    pub(crate) const F32: Self = Self::plain("F32", GgmlDType::F32, 4);
+    pub(crate) const F16: Self = Self::plain("F16", GgmlDType::F16, 2);
+    pub(crate) const BF16: Self = Self::plain("BF16", GgmlDType::BF16, 2);
+
+    const fn plain(name: &'static str, dtype: GgmlDType, block_bytes: u64) -> Self {
+        Self { name, dtype, block_elements: 1, block_bytes }
+    }
+
     /// The type with this number in a tensor's directory entry.
     ///
     /// # Errors

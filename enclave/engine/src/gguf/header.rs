@@ -127,6 +127,11 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
+    /// Of a model that has the same to say in another format.
+    pub(crate) fn new(entries: BTreeMap<String, Value>) -> Self {
+        Self { entries }
+    }
+
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }

@@ -12,9 +12,11 @@ mod reader;
 mod tensors;
 mod value;
 
+pub(crate) use dtype::StorageType;
 pub(crate) use header::{Header, Metadata};
 pub(crate) use reader::DigestingReader;
 pub(crate) use tensors::{TensorInfo, TensorReader};
+pub(crate) use value::{Kind, Value};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,4 +1,4 @@
-//! A model loaded from a GGUF file.
+//! A model: its figures, its weights, and the computation.
 
 mod cache;
 mod config;
@@ -66,8 +66,9 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    /// Reads a GGUF file into private memory: the bytes that are digested are the bytes that run. The
-    /// file may change or vanish afterwards. `progress` is called every few megabytes and at the end.
+    /// Reads a GGUF file, or a folder of safetensors as it was published, into private memory: the bytes
+    /// that are digested are the bytes that run. The files may change or vanish afterwards. `progress` is
+    /// called every few megabytes and at the end.
     ///
     /// # Errors
     /// [`LoadError`], naming what is wrong.
@@ -77,19 +78,23 @@ impl Model {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, LoadError> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return load::read_folder(path, options, progress);
+        }
         let cannot_open = |source| LoadError::Open { path: path.display().to_string(), source };
         let mut file = File::open(path).map_err(cannot_open)?;
         let bytes_total = file.metadata().map_err(cannot_open)?.len();
-        load::read(&mut file, bytes_total, options, progress)
+        let name = path.file_name().map_or_else(|| UNNAMED.into(), |name| name.to_string_lossy());
+        load::read(&mut file, bytes_total, name.into_owned(), options, progress)
     }
 
-    /// The same from bytes in memory.
+    /// The same from a GGUF file's bytes in memory. The identity knows them as `model.gguf`.
     ///
     /// # Errors
     /// [`LoadError`], naming what is wrong.
     pub fn from_bytes(mut bytes: &[u8], options: &LoadOptions) -> Result<Self, LoadError> {
         let bytes_total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        load::read(&mut bytes, bytes_total, options, &mut |_| {})
+        load::read(&mut bytes, bytes_total, UNNAMED.to_owned(), options, &mut |_| {})
     }
 
     /// The logits at every position of a sequence: one row of the vocabulary's size for each token, with
@@ -119,6 +124,9 @@ impl Model {
         &self.identity
     }
 }
+
+/// The name of bytes without a file.
+const UNNAMED: &str = "model.gguf";
 
 #[cfg(test)]
 pub(crate) mod tests;

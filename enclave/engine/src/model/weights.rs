@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::{Config, Experts, Family};
 use super::matrix::{matrix, vector};
 use crate::LoadError;
-use crate::gguf::{TensorInfo, TensorReader};
+use crate::gguf::TensorInfo;
 use crate::kernels::{Matrix, Pool};
 
 /// A transformer's weights.
@@ -158,6 +158,16 @@ impl Plan {
         self.0.insert(name.to_owned(), Expected { shape: shape.to_vec(), usage, optional });
     }
 
+    /// What a tensor is for. One expert of several has its number in place of `weight`.
+    fn usage(&self, name: &str) -> Option<Use> {
+        let together = name.rsplit_once('.').map(|(part, _)| format!("{part}.weight"));
+        let expected = self.0.get(name).or_else(|| {
+            let together = self.0.get(&together?)?;
+            (together.shape.len() == 3).then_some(together)
+        });
+        expected.map(|expected| expected.usage)
+    }
+
     fn check(&self, tensors: &[TensorInfo]) -> Result<(), LoadError> {
         let found: BTreeMap<&str, &TensorInfo> =
             tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
@@ -191,33 +201,43 @@ pub(crate) fn check_directory(
     Plan::of(config, vocabulary).check(tensors)
 }
 
-impl Weights {
-    /// Reads the tensors in file order and puts them into place; with `expand`, all in f32.
-    pub(crate) fn read(
-        pool: &Pool,
-        config: &Config,
-        vocabulary: usize,
-        mut tensors: TensorReader<'_, '_>,
-        expand: bool,
-    ) -> Result<Self, LoadError> {
-        let plan = Plan::of(config, vocabulary);
-        let mut loaded = Loaded::default();
-        while let Some((info, bytes)) = tensors.next_tensor()? {
-            match plan.0.get(&info.name).map(|expected| expected.usage) {
-                Some(Use::Matrix) => {
-                    let _session = pool.session();
-                    for (name, rows) in parts(config, &info) {
-                        loaded.matrices.insert(name, matrix(pool, &info, rows, &bytes, expand)?);
-                    }
+/// Weights on the way from the file into their places.
+pub(crate) struct Loading<'a> {
+    pool: &'a Pool,
+    config: &'a Config,
+    plan: Plan,
+    /// Whether all are to be in `f32`.
+    expand: bool,
+    loaded: Loaded,
+}
+
+impl<'a> Loading<'a> {
+    pub(crate) fn new(pool: &'a Pool, config: &'a Config, vocabulary: usize, expand: bool) -> Self {
+        Self { pool, config, plan: Plan::of(config, vocabulary), expand, loaded: Loaded::default() }
+    }
+
+    /// Packs a tensor.
+    pub(crate) fn put(&mut self, info: TensorInfo, bytes: &[u8]) -> Result<(), LoadError> {
+        match self.plan.usage(&info.name) {
+            Some(Use::Matrix) => {
+                let _session = self.pool.session();
+                for (name, rows) in parts(self.config, &info) {
+                    let matrix = matrix(self.pool, &info, rows, bytes, self.expand)?;
+                    self.loaded.matrices.insert(name, matrix);
                 }
-                Some(Use::Vector) => {
-                    let values = vector(&info, &bytes)?;
-                    loaded.vectors.insert(info.name, values);
-                }
-                None => return Err(LoadError::TensorUnexpected { name: info.name }),
             }
+            Some(Use::Vector) => {
+                let values = vector(&info, bytes)?;
+                self.loaded.vectors.insert(info.name, values);
+            }
+            None => return Err(LoadError::TensorUnexpected { name: info.name }),
         }
-        loaded.assemble(config)
+        Ok(())
+    }
+
+    /// All of them in their places.
+    pub(crate) fn finish(self) -> Result<Weights, LoadError> {
+        self.loaded.assemble(self.config)
     }
 }
 

@@ -11,8 +11,12 @@ mod special;
 mod spm;
 mod vocabulary;
 
+use tokenizers::normalizers::unicode::NFC;
+use tokenizers::{NormalizedString, Normalizer as _};
+
 use self::bpe::Bpe;
 pub(crate) use self::decode::Utf8Stream;
+pub(crate) use self::pretokenize::pattern_name;
 pub(crate) use self::special::Guard;
 use self::special::{Segment, Specials};
 use self::spm::Spm;
@@ -22,6 +26,8 @@ use crate::gguf::Metadata;
 
 /// A model's tokenizer.
 pub(crate) struct Tokenizer {
+    /// Whether text is composed (Unicode's NFC) before anything else.
+    normalizes: bool,
     vocabulary: Vocabulary,
     specials: Specials,
     encoder: Encoder,
@@ -48,7 +54,8 @@ impl Tokenizer {
             "gpt2" => Encoder::Bpe(Bpe::read(metadata, &vocabulary)?),
             _ => Encoder::Spm(Spm::read(metadata, &vocabulary)?),
         };
-        Ok(Self { specials: Specials::new(&vocabulary)?, vocabulary, encoder })
+        let normalizes = metadata.optional_bool(NORMALIZE_NFC)?.unwrap_or(false);
+        Ok(Self { normalizes, specials: Specials::new(&vocabulary)?, vocabulary, encoder })
     }
 
     /// How many tokens there are.
@@ -98,10 +105,10 @@ impl Tokenizer {
             at_start = match (segment, &self.encoder) {
                 (Segment::Token(id), _) => {
                     tokens.push(id);
-                    true
+                    self.starts_text(id)
                 }
                 (Segment::Text(text), Encoder::Bpe(bpe)) => {
-                    bpe.encode(&self.vocabulary, &text, &mut tokens);
+                    bpe.encode(&self.vocabulary, &self.normalized(text), &mut tokens);
                     false
                 }
                 (Segment::Text(text), Encoder::Spm(spm)) => {
@@ -111,6 +118,15 @@ impl Tokenizer {
             };
         }
         tokens
+    }
+
+    fn normalized(&self, text: String) -> String {
+        if !self.normalizes || text.is_ascii() {
+            return text;
+        }
+        let mut composed = NormalizedString::from(text.as_str());
+        // It can't fail; text as it is would be the next best.
+        if NFC.normalize(&mut composed).is_err() { text } else { composed.get().to_owned() }
     }
 
     /// The token that the model wants behind a whole text. It is for embeddings: a prompt has no end.
@@ -127,8 +143,9 @@ impl Tokenizer {
     }
 
     /// Whether text behind this token is written as at the start of a sequence.
-    fn is_special(&self, id: u32) -> bool {
-        matches!(self.vocabulary.kind(id), Kind::Control | Kind::Unknown | Kind::UserDefined)
+    fn starts_text(&self, id: u32) -> bool {
+        let first_alone = matches!(&self.encoder, Encoder::Spm(spm) if spm.first_alone);
+        !first_alone && matches!(self.vocabulary.kind(id), Kind::Control | Kind::Unknown | Kind::UserDefined)
     }
 
     /// Whether this token ends an answer.
@@ -161,7 +178,7 @@ impl Tokenizer {
     /// A decoder for the tokens that follow `before`.
     pub(crate) fn decoder(&self, before: &[u32]) -> Decoder {
         let strips_space = matches!(&self.encoder, Encoder::Spm(spm) if spm.space_prefix);
-        let at_start = before.last().is_none_or(|id| self.is_special(*id));
+        let at_start = before.last().is_none_or(|id| self.starts_text(*id));
         Decoder { strips_space, at_start, stream: Utf8Stream::default() }
     }
 
@@ -193,7 +210,7 @@ impl Decoder {
         if self.strips_space && self.at_start && bytes.first() == Some(&b' ') {
             bytes.remove(0);
         }
-        self.at_start = tokenizer.is_special(token);
+        self.at_start = tokenizer.starts_text(token);
         self.stream.push(&bytes)
     }
 
@@ -207,6 +224,11 @@ impl Decoder {
         self.stream.pending_len() > 0
     }
 }
+
+/// Metadata of ours, which no GGUF file has: whether text is composed first, and by which scheme of
+/// `Metaspace` a space is put in front: `always`, or `first` for what follows no control token.
+pub(crate) const NORMALIZE_NFC: &str = "vouchsafe.tokenizer.nfc";
+pub(crate) const SPACE_SCHEME: &str = "vouchsafe.tokenizer.space_scheme";
 
 /// The byte of `<0x41>`.
 fn hex_byte(text: &str) -> Option<u8> {

@@ -26,19 +26,13 @@ struct Stage {
 impl PreTokenizer {
     /// The pre-tokenizer with this name.
     pub(super) fn named(name: &str) -> Result<Self, LoadError> {
-        let (stages, whole_words, add_bos): (&[&str], bool, bool) = match name {
-            "gpt-2" | "gpt2" => (&[GPT_2], false, false),
-            "default" => (&[PUNCTUATION, GPT_2, NUMBERS, THREE_DIGITS], false, false),
-            "smollm" | "starcoder" | "refact" | "command-r" => (&[ONE_NUMERAL, GPT_2], false, false),
-            "qwen2" | "deepseek-r1-qwen" => (&[QWEN_2], false, false),
-            "llama-bpe" | "llama3" | "llama-v3" => (&[LLAMA_3], true, true),
-            _ => {
-                return Err(LoadError::UnsupportedTokenizer {
-                    key: "tokenizer.ggml.pre",
-                    found: name.to_owned(),
-                    supported: SUPPORTED,
-                });
-            }
+        let known = KNOWN.iter().find(|known| known.names.contains(&name));
+        let Some(Known { stages, whole_words, add_bos, .. }) = known else {
+            return Err(LoadError::UnsupportedTokenizer {
+                key: "tokenizer.ggml.pre",
+                found: name.to_owned(),
+                supported: SUPPORTED,
+            });
         };
         let stages = stages
             .iter()
@@ -49,7 +43,7 @@ impl PreTokenizer {
                 Ok(Stage { pattern, line_breaks })
             })
             .collect::<Result<_, LoadError>>()?;
-        Ok(Self { stages, whole_words, add_bos })
+        Ok(Self { stages, whole_words: *whole_words, add_bos: *add_bos })
     }
 
     /// The words of `text`, whose concatenation it is.
@@ -92,8 +86,52 @@ impl Stage {
     }
 }
 
-const SUPPORTED: &str =
-    "gpt-2, default, smollm, starcoder, refact, command-r, qwen2, deepseek-r1-qwen, llama-bpe";
+/// The name of what splits by these published patterns, one behind the other.
+pub(crate) fn pattern_name(patterns: &[&str], whole_words: bool) -> Option<&'static str> {
+    let patterns: Vec<String> = patterns.iter().map(|pattern| pattern.replace(LOOK_AHEAD, "")).collect();
+    let known = KNOWN.iter().find(|known| known.stages == patterns && known.whole_words == whole_words)?;
+    known.names.first().copied()
+}
+
+struct Known {
+    names: &'static [&'static str],
+    stages: &'static [&'static str],
+    whole_words: bool,
+    add_bos: bool,
+}
+
+/// The names that llama.cpp gives them, and their patterns. Those of `gpt-4o` and `tekken` are the
+/// published ones, which llama.cpp writes otherwise for want of some classes of characters.
+const KNOWN: [Known; 8] = [
+    Known { names: &["gpt-2", "gpt2"], stages: &[GPT_2], whole_words: false, add_bos: false },
+    Known {
+        names: &["default"],
+        stages: &[PUNCTUATION, GPT_2, NUMBERS, THREE_DIGITS],
+        whole_words: false,
+        add_bos: false,
+    },
+    Known {
+        names: &["smollm", "starcoder", "refact", "command-r"],
+        stages: &[ONE_NUMERAL, GPT_2],
+        whole_words: false,
+        add_bos: false,
+    },
+    Known { names: &["qwen2", "deepseek-r1-qwen"], stages: &[QWEN_2], whole_words: false, add_bos: false },
+    Known {
+        names: &["llama-bpe", "llama3", "llama-v3"],
+        stages: &[LLAMA_3],
+        whole_words: true,
+        add_bos: true,
+    },
+    Known { names: &["dbrx"], stages: &[LLAMA_3], whole_words: false, add_bos: false },
+    Known { names: &["gpt-4o"], stages: &[GPT_4O], whole_words: false, add_bos: false },
+    Known { names: &["tekken"], stages: &[TEKKEN], whole_words: true, add_bos: true },
+];
+
+const SUPPORTED: &str = "gpt-2, default, smollm, starcoder, refact, command-r, qwen2, deepseek-r1-qwen, llama-bpe, dbrx, gpt-4o, tekken";
+
+/// What published patterns have and ours leave to [`Stage::keep_back`].
+const LOOK_AHEAD: &str = r"\s+(?!\S)|";
 
 /// Marks the patterns in which line breaks are words.
 const LINE_BREAKS: &str = r"\s*[\r\n]+";
@@ -102,6 +140,8 @@ const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}
 const QWEN_2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+const GPT_4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+";
 const ONE_NUMERAL: &str = r"\p{N}";
 const NUMBERS: &str = r"\p{N}+";
 const THREE_DIGITS: &str = r"[0-9][0-9][0-9]";
@@ -130,14 +170,14 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused() {
-        let error = PreTokenizer::named("tekken").err().unwrap();
+        let error = PreTokenizer::named("porcelain").err().unwrap();
         assert_eq!(error.code(), "unsupported-tokenizer");
     }
 
     proptest::proptest! {
         #[test]
         fn words_are_the_whole_text(text in "\\PC*|[ \n\ta-c1'.]*") {
-            for name in ["gpt-2", "default", "smollm", "qwen2", "llama-bpe"] {
+            for name in ["gpt-2", "default", "smollm", "qwen2", "llama-bpe", "gpt-4o", "tekken"] {
                 let words = PreTokenizer::named(name).unwrap().split(&text).concat();
                 proptest::prop_assert_eq!(&words, &text);
             }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use super::SPACE_SCHEME;
 use super::vocabulary::{Kind, Vocabulary, corrupt, index};
 use crate::LoadError;
 use crate::gguf::Metadata;
@@ -13,6 +14,10 @@ pub(super) struct Spm {
     bytes: Vec<u32>,
     /// Whether text at the start, and after a control token, gets a space in front.
     pub(super) space_prefix: bool,
+    /// Whether it gets none where it begins with one.
+    one_space: bool,
+    /// Whether it gets it at the start of a sequence alone.
+    pub(super) first_alone: bool,
 }
 
 /// What SentencePiece writes for a space.
@@ -40,7 +45,9 @@ impl Spm {
             })
             .collect::<Result<_, _>>()?;
         let space_prefix = metadata.optional_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        Ok(Self { scores, bytes, space_prefix })
+        let scheme = metadata.optional_string(SPACE_SCHEME)?;
+        let (one_space, first_alone) = (scheme.is_some(), scheme == Some("first"));
+        Ok(Self { scores, bytes, space_prefix, one_space, first_alone })
     }
 
     /// Encodes a piece of text between control tokens.
@@ -49,7 +56,7 @@ impl Spm {
             return;
         }
         let mut escaped = String::with_capacity(text.len().saturating_add(SPACE.len_utf8()));
-        if at_start && self.space_prefix {
+        if at_start && self.space_prefix && !(self.one_space && text.starts_with([' ', SPACE])) {
             escaped.push(SPACE);
         }
         escaped.extend(text.chars().map(|character| if character == ' ' { SPACE } else { character }));
@@ -93,6 +100,10 @@ impl Spm {
     ) -> Option<Candidate> {
         let joined = symbols.pair(text, left)?;
         let score = *self.scores.get(index(text_token(vocabulary, joined)?))?;
+        // What no merge makes has the lowest score there is.
+        if score == f32::NEG_INFINITY {
+            return None;
+        }
         Some(Candidate { score, left, bytes: joined.len() })
     }
 }

@@ -16,9 +16,9 @@ use crate::{Config, ServeError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModelSource {
-    /// A GGUF file.
-    Gguf {
-        /// The file.
+    /// A GGUF file, or a folder of safetensors.
+    Text {
+        /// The file, or the folder.
         path: PathBuf,
         /// The name to serve it under, where not the file's own.
         name: Option<String>,
@@ -32,11 +32,11 @@ pub enum ModelSource {
         /// The name to serve it under, where not the file's own.
         name: Option<String>,
     },
-    /// A folder with a sentence-embedding model.
+    /// A sentence-embedding model.
     Embedding {
-        /// The folder.
+        /// The folder, or a GGUF file.
         path: PathBuf,
-        /// The name to serve it under, where not the folder's.
+        /// The name to serve it under, where not the path's last part.
         name: Option<String>,
     },
 }
@@ -100,13 +100,13 @@ impl Loaded {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, ServeError> {
         match source {
-            ModelSource::Gguf { path, name } => {
+            ModelSource::Text { path, name } => {
                 let label = path.display().to_string();
                 let model = Model::load(path, &options(name.as_ref(), config), &mut |at| {
                     progress(Progress { model: label.clone(), done: at.bytes_done, total: at.bytes_total });
                 })
                 .map_err(|source| ServeError::Model { model: label.clone(), source })?;
-                Ok(Self::Text(text_manifest(model.identity(), &file_name(path)), Box::new(model)))
+                Ok(Self::Text(text_manifest(model.identity()), Box::new(model)))
             }
             ModelSource::Embedded { bytes, file, name } => {
                 let total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -114,7 +114,9 @@ impl Loaded {
                 let model = Model::from_bytes(bytes, &options(name.as_ref(), config))
                     .map_err(|source| ServeError::Model { model: (*file).to_owned(), source })?;
                 progress(Progress { model: (*file).to_owned(), done: total, total });
-                Ok(Self::Text(text_manifest(model.identity(), file), Box::new(model)))
+                let mut manifest = text_manifest(model.identity());
+                manifest.files.iter_mut().for_each(|read| read.name = (*file).to_owned());
+                Ok(Self::Text(manifest, Box::new(model)))
             }
             ModelSource::Embedding { path, name } => {
                 let name = name.clone().unwrap_or_else(|| file_name(path));
@@ -138,20 +140,23 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn text_manifest(identity: &ModelIdentity, file: &str) -> ModelManifest {
+fn text_manifest(identity: &ModelIdentity) -> ModelManifest {
     ModelManifest {
         name: identity.name().to_owned(),
-        files: vec![ModelFile { name: file.to_owned(), sha256: Hex(*identity.file_sha256()) }],
-        tokenizer: Some(Hex(*identity.tokenizer_sha256())),
+        files: files(identity.files()),
+        tokenizer: identity.tokenizer_sha256().copied().map(Hex),
         chat_template: identity.chat_template_sha256().copied().map(Hex),
     }
 }
 
+fn files(files: &[FileDigest]) -> Vec<ModelFile> {
+    files.iter().map(|file| ModelFile { name: file.file.clone(), sha256: Hex(file.sha256) }).collect()
+}
+
 fn embedding_manifest(identity: &EmbeddingIdentity) -> ModelManifest {
-    let file = |digest: &FileDigest| ModelFile { name: digest.file.to_owned(), sha256: Hex(digest.sha256) };
     ModelManifest {
         name: identity.name().to_owned(),
-        files: identity.files().iter().map(file).collect(),
+        files: files(identity.files()),
         tokenizer: None,
         chat_template: None,
     }

@@ -1,83 +1,23 @@
-//! The folder's files, read within bounds and digested, and the settings in them.
-
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+//! The settings in a folder's files.
 
 use serde::Deserialize;
 
-use super::FileDigest;
 use crate::LoadError;
-
-/// A folder, and the digests of what was read from it.
-pub(super) struct Folder {
-    path: PathBuf,
-    digests: BTreeMap<&'static str, [u8; 32]>,
-}
-
-impl Folder {
-    pub(super) fn open(path: &Path) -> Self {
-        Self { path: path.to_owned(), digests: BTreeMap::new() }
-    }
-
-    /// A file's bytes; `None` where there is no such file.
-    pub(super) fn optional(
-        &mut self,
-        file: &'static str,
-        bytes_max: u64,
-    ) -> Result<Option<Vec<u8>>, LoadError> {
-        let path = self.path.join(file);
-        let opened = match std::fs::File::open(&path) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(LoadError::Open { path: path.display().to_string(), source }),
-        };
-        let mut bytes = Vec::new();
-        // One more than the bound shows that the file is beyond it, whatever its metadata say.
-        opened
-            .take(bytes_max.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|source| LoadError::Read { source })?;
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if length > bytes_max {
-            return Err(LoadError::TooLarge {
-                what: format!("the length of {file}"),
-                value: length,
-                max: bytes_max,
-            });
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref());
-        self.digests.insert(file, digest);
-        Ok(Some(bytes))
-    }
-
-    pub(super) fn required(&mut self, file: &'static str, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
-        let path = self.path.join(file);
-        self.optional(file, bytes_max)?.ok_or_else(|| LoadError::Open {
-            path: path.display().to_string(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })
-    }
-
-    /// A JSON file that may be absent.
-    pub(super) fn optional_json<T: for<'de> Deserialize<'de>>(
-        &mut self,
-        file: &'static str,
-    ) -> Result<Option<T>, LoadError> {
-        match self.optional(file, JSON_BYTES_MAX)? {
-            Some(bytes) => parse(file, &bytes).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    pub(super) fn into_digests(self) -> Vec<FileDigest> {
-        self.digests.into_iter().map(|(file, sha256)| FileDigest { file: file.to_owned(), sha256 }).collect()
-    }
-}
+use crate::folder::Folder;
 
 pub(super) fn parse<T: for<'de> Deserialize<'de>>(file: &'static str, bytes: &[u8]) -> Result<T, LoadError> {
     serde_json::from_slice(bytes).map_err(|error| wrong(file, error.to_string()))
+}
+
+/// A JSON file that may be absent.
+pub(super) fn optional_json<T: for<'de> Deserialize<'de>>(
+    folder: &mut Folder,
+    file: &'static str,
+) -> Result<Option<T>, LoadError> {
+    match folder.optional(file, JSON_BYTES_MAX)? {
+        Some(bytes) => parse(file, &bytes).map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) fn wrong(file: &'static str, problem: impl Into<String>) -> LoadError {
@@ -184,7 +124,7 @@ impl Settings {
                 return Err(LoadError::UnsupportedFeature { feature: format!("the activation {other:?}") });
             }
         };
-        let sentence: Option<SentenceFile> = folder.optional_json(SENTENCE)?;
+        let sentence: Option<SentenceFile> = optional_json(folder, SENTENCE)?;
         let tokens_max = sentence.and_then(|file| file.max_seq_length).unwrap_or(usize::MAX);
         if tokens_max < 2 {
             return Err(wrong(SENTENCE, "max_seq_length leaves no room for [CLS] and [SEP]"));
@@ -209,7 +149,7 @@ impl Settings {
 }
 
 fn pooling(folder: &mut Folder) -> Result<Pooling, LoadError> {
-    let Some(file) = folder.optional_json::<PoolingFile>(POOLING)? else { return Ok(Pooling::Mean) };
+    let Some(file) = optional_json::<PoolingFile>(folder, POOLING)? else { return Ok(Pooling::Mean) };
     if file.pooling_mode_max_tokens || file.pooling_mode_mean_sqrt_len_tokens {
         return Err(wrong(POOLING, "only mean and first-token pooling are supported"));
     }
