@@ -95,6 +95,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, line: *const Line) {
+        // A hint, which reads nothing: any address will do.
+        proven!(self, _mm_prefetch::<_MM_HINT_T0>(line.cast()));
+    }
+
+    #[inline(always)]
     fn load_i8(self, values: &[u8; LANES], part: usize) -> __m256 {
         let values = half::<_, 8>(values, part);
         proven!(self, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(values.as_ptr().cast()))))

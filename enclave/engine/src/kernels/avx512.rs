@@ -88,6 +88,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, line: *const Line) {
+        // A hint, which reads nothing: any address will do.
+        proven!(self, _mm_prefetch::<_MM_HINT_T0>(line.cast()));
+    }
+
+    #[inline(always)]
     fn load_i8(self, values: &[u8; LANES], _part: usize) -> __m512 {
         proven!(self, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()))))
     }

@@ -95,6 +95,10 @@ mod x86 {
         of_dwords(a.0.map(|byte| i32::from(byte.cast_signed())))
     }
 
+    pub(super) const _MM_HINT_T0: i32 = 3;
+
+    pub(super) unsafe fn _mm_prefetch<const HINT: i32>(_address: *const i8) {}
+
     pub(super) unsafe fn _mm512_cvtepu16_epi32(a: __m256i) -> __m512i {
         of_dwords(from_fn(|at| i32::from(u16::from_le_bytes([a.0[2 * at], a.0[2 * at + 1]]))))
     }

@@ -53,6 +53,15 @@ fn quantized<S: Simd, const T: usize>(
     }
 }
 
+/// Asks for the lines that come so far behind these that they are there when they are needed: one
+/// sequence's decoding waits for memory.
+#[inline(always)]
+fn ahead<S: Simd>(simd: S, lines: &[Line]) {
+    for line in lines {
+        simd.prefetch(std::ptr::from_ref(line).wrapping_add(AHEAD_LINES));
+    }
+}
+
 /// Adds a block's integers, scaled.
 #[inline(always)]
 fn scaled<S: Simd>(simd: S, integers: S::I, scale: S::F, block: &Block, sum: &mut S::F) {
@@ -65,6 +74,7 @@ fn scaled<S: Simd>(simd: S, integers: S::I, scale: S::F, block: &Block, sum: &mu
 fn q8<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], sums: &mut Sums<S, T>) {
     for (pair, lines) in panel.as_chunks::<17>().0.iter().enumerate() {
         for half in 0..2 {
+            ahead(simd, &lines[1 + 8 * half..][..8]);
             for part in 0..S::PARTS {
                 let scale = simd.load_half_bytes(lines[0].half(half), part);
                 let weights = std::array::from_fn(|at| simd.bytes(&lines[1 + 8 * half + at], part));
@@ -92,6 +102,7 @@ fn q4<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], s
     for (pair, lines) in panel.as_chunks::<9>().0.iter().enumerate() {
         let (scales, packed) = (&lines[0], lines[1..].as_chunks::<4>().0);
         for half in 0..2 {
+            ahead(simd, &packed[half]);
             for part in 0..S::PARTS {
                 let scale = simd.load_half_bytes(scales.half(half), part);
                 let weights = nibbles(simd, &packed[half], part);
@@ -148,6 +159,7 @@ fn q4k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
     for (superblock, lines) in panel.as_chunks::<36>().0.iter().enumerate() {
         let scales = superblock_scales(simd, &lines[0]);
         for (at, packed) in lines[4..].as_chunks::<4>().0.iter().enumerate() {
+            ahead(simd, packed);
             for part in 0..S::PARTS {
                 let weights = nibbles(simd, packed, part);
                 let (scale, minimum) = scale_and_minimum(simd, lines, scales[part], at, part);
@@ -168,6 +180,7 @@ fn q5k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
     for (superblock, lines) in panel.as_chunks::<44>().0.iter().enumerate() {
         let scales = superblock_scales(simd, &lines[0]);
         for (at, lines_here) in lines[4..].as_chunks::<5>().0.iter().enumerate() {
+            ahead(simd, lines_here);
             for part in 0..S::PARTS {
                 let bits = simd.bytes(&lines_here[0], part);
                 let low = nibbles(simd, &lines_here[1..].as_chunks().0[0], part);
@@ -200,6 +213,7 @@ fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
     for (superblock, lines) in panel.as_chunks::<53>().0.iter().enumerate() {
         let scales = superblock_scales(simd, &lines[0]);
         for (at, lines_here) in lines[5..].as_chunks::<6>().0.iter().enumerate() {
+            ahead(simd, lines_here);
             for part in 0..S::PARTS {
                 let (early, late) = (simd.bytes(&lines_here[0], part), simd.bytes(&lines_here[1], part));
                 let low = nibbles(simd, &lines_here[2..].as_chunks().0[0], part);
@@ -232,3 +246,6 @@ fn q6k<S: Simd, const T: usize>(simd: S, panel: &[Line], tokens: [&[Block]; T], 
         }
     }
 }
+
+/// Four kilobytes.
+const AHEAD_LINES: usize = 64;

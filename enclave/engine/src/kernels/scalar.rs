@@ -63,6 +63,9 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn prefetch(self, _line: *const Line) {}
+
+    #[inline(always)]
     fn load_i8(self, values: &[u8; LANES], _part: usize) -> Self::F {
         values.map(|value| f32::from(value.cast_signed()))
     }

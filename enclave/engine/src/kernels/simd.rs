@@ -28,6 +28,8 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn load_halves(self, values: &[u16; LANES], part: usize) -> Self::F;
     /// From half precision, little-endian.
     fn load_half_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> Self::F;
+    /// Asks for a line that will be read soon, whether there is one or not.
+    fn prefetch(self, line: *const Line);
     fn load_i8(self, values: &[u8; LANES], part: usize) -> Self::F;
     /// From `bfloat16`, little-endian.
     fn load_brain_bytes(self, bytes: &[u8; 2 * LANES], part: usize) -> Self::F;
