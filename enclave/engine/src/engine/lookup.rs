@@ -43,6 +43,11 @@ impl Guesser {
         follow(history, &self.expected, self.expected.len())
     }
 
+    /// How many tokens to guess next.
+    pub(super) fn count(&self) -> usize {
+        self.next
+    }
+
     /// Learns how many of the guesses were right.
     pub(super) fn learn(&mut self, guessed: usize, right: usize) {
         if guessed == 0 {

@@ -5,6 +5,7 @@
 //! size is fixed at the start, and a request waits until what it may need is free. What else runs does
 //! not change a sequence's tokens: see [`crate::kernels`].
 
+mod draft;
 mod kept;
 mod lookup;
 mod sequence;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use self::draft::Draft;
 pub use self::kept::ReuseKey;
 use self::worker::{Job, Shared};
 use crate::kernels::Level;
@@ -119,6 +121,20 @@ impl Engine {
     /// # Errors
     /// An option that is zero where it must not be, or threads that could not be started.
     pub fn start(model: Model, options: EngineOptions) -> Result<Self, StartError> {
+        Self::start_with(model, None, options)
+    }
+
+    /// The same with a smaller model that guesses for requests that ask for speculation. It changes no
+    /// answer. Its keys and values take room beside the model's.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; [`StartError::DraftTokens`] and [`StartError::DraftContext`] where it does not
+    /// go with the model.
+    pub fn start_with_draft(model: Model, draft: Model, options: EngineOptions) -> Result<Self, StartError> {
+        Self::start_with(model, Some(draft), options)
+    }
+
+    fn start_with(model: Model, draft: Option<Model>, options: EngineOptions) -> Result<Self, StartError> {
         for (name, value) in [
             ("max_sequences", options.max_sequences),
             ("max_queue", options.max_queue),
@@ -135,8 +151,10 @@ impl Engine {
         let shared = Arc::new(Shared::default());
         let (config, precision) = (&model.transformer.config, KvPrecision::default());
         let store = KvStore::new(config, options.kv_tokens_max, options.max_sequences, precision);
-        let kv_bytes_max = store.bytes_max();
-        let worker = worker::start(model, store, options.clone(), Arc::clone(&shared))?;
+        let draft = draft.map(|draft| Draft::new(draft, &model, &options)).transpose()?;
+        let draft_bytes = draft.as_ref().map_or(0, Draft::kv_bytes_max);
+        let kv_bytes_max = store.bytes_max().saturating_add(draft_bytes);
+        let worker = worker::start(model, draft, store, options.clone(), Arc::clone(&shared))?;
         let tokens_max = index(identity.context_length()).saturating_add(1);
         let text_bytes_max = tokenizer.token_bytes_max().saturating_mul(tokens_max);
         Ok(Self {

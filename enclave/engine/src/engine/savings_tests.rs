@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::tests::{Answer, collect, options, request, run, submit};
 use super::*;
-use crate::model::tests::tiny;
-use crate::{SamplingOptions, SamplingParams};
+use crate::model::tests::{tiny, tiny_file};
+use crate::{LoadOptions, SamplingOptions, SamplingParams};
 
 fn key(byte: u8) -> Option<ReuseKey> {
     Some(ReuseKey::new([byte; 32]))
@@ -80,6 +80,88 @@ proptest! {
             text.push_str(&expected.text);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn a_draft_changes_no_bit(
+        seed: u64,
+        prompts in prop::collection::vec("[a-z]{1,60}", 1..4),
+        max_tokens in 1_u32..60,
+        temperature in prop::sample::select(&[0.0, 0.7][..]),
+    ) {
+        // With pieces so small that the draft reads its prompt in several steps.
+        let options = EngineOptions { prefill_chunk: 9, ..options() };
+        let plain = Engine::start(tiny(), options.clone()).unwrap();
+        let with = Engine::start_with_draft(tiny(), smaller(), options).unwrap();
+        let requests: Vec<GenerateRequest> = prompts
+            .iter()
+            .map(|prompt| GenerateRequest { seed, ..varied(prompt, max_tokens, temperature) })
+            .collect();
+        let expected: Vec<Answer> = requests.iter().map(|request| run(&plain, request.clone())).collect();
+        let bold = |request: &GenerateRequest| GenerateRequest { speculate: true, ..request.clone() };
+        for (expected, request) in expected.iter().zip(&requests) {
+            prop_assert!(same(expected, &run(&with, bold(request))));
+        }
+        let together: Vec<_> = requests.iter().map(|request| submit(&with, bold(request)).1).collect();
+        for (expected, events) in expected.iter().zip(&together) {
+            prop_assert!(same(expected, &collect(events)));
+        }
+    }
+}
+
+/// Answers that prompt lookup finds little in.
+fn varied(text: &str, max_tokens: u32, temperature: f32) -> GenerateRequest {
+    let mut request = request(text, max_tokens);
+    let options = SamplingOptions { temperature, ..request.sampling.options().clone() };
+    request.sampling = SamplingParams::new(options).unwrap();
+    request.logprobs = Some(2);
+    request
+}
+
+/// The tiny model without its second layer.
+fn smaller() -> Model {
+    let mut file = tiny_file().u32("llama.block_count", 1);
+    for name in [
+        "attn_q",
+        "attn_k",
+        "attn_v",
+        "attn_output",
+        "ffn_gate",
+        "ffn_up",
+        "ffn_down",
+        "attn_norm",
+        "ffn_norm",
+    ] {
+        file = file.without_tensor(&format!("blk.1.{name}.weight"));
+    }
+    Model::from_bytes(&file.build(), &LoadOptions::default()).unwrap()
+}
+
+#[test]
+fn a_draft_that_is_the_model_itself_guesses_right() {
+    let engine = Engine::start_with_draft(tiny(), tiny(), options()).unwrap();
+    let answer = run(&engine, GenerateRequest { speculate: true, ..varied("what comes next", 60, 0.0) });
+    let savings = engine.savings();
+    assert_eq!(answer.finish.usage.completion_tokens, 60);
+    assert!(savings.guesses_right >= 40, "{savings:?}");
+    // Nothing is guessed of who does not ask for it.
+    run(&engine, varied("what comes next", 60, 0.0));
+    assert_eq!(engine.savings(), savings);
+}
+
+#[test]
+fn a_draft_that_does_not_go_with_the_model_is_refused() {
+    let load = |file: crate::gguf::testing::GgufWriter| {
+        Model::from_bytes(&file.build(), &LoadOptions::default()).unwrap()
+    };
+    let other = load(tiny_file().i32s("tokenizer.ggml.token_type", &[1; 262]));
+    assert_eq!(Engine::start_with_draft(tiny(), other, options()).unwrap_err(), StartError::DraftTokens);
+    let short = load(tiny_file().u32("llama.context_length", 512));
+    let refused = Engine::start_with_draft(tiny(), short, options()).unwrap_err();
+    assert_eq!(refused, StartError::DraftContext { draft: 512, model: 1024 });
 }
 
 #[test]

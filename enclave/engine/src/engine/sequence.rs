@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Savings;
+use super::draft::Read;
 use super::kept::{Kept, Left};
 use super::lookup::Guesser;
 use super::worker::Job;
@@ -31,6 +32,10 @@ pub(super) struct Sequence {
     /// While it generates, what the step under way reads: the newest token, and guesses.
     fed: Vec<u32>,
     guesser: Guesser,
+    /// Guesses for the next step.
+    guesses: Vec<u32>,
+    /// What the draft has read of it.
+    draft: Option<Read>,
     generated: u32,
     started: Instant,
     first_token: Option<Instant>,
@@ -72,6 +77,8 @@ impl Sequence {
             last: None,
             fed: Vec::new(),
             guesser,
+            guesses: Vec::new(),
+            draft: None,
             generated: 0,
             started: Instant::now(),
             first_token: None,
@@ -87,19 +94,55 @@ impl Sequence {
         self.job.request.prompt.len().saturating_sub(self.read)
     }
 
-    /// What it reads in the next step: its newest token, with guesses where it may `guess`, or up to
-    /// `share` tokens of its prompt.
-    pub(super) fn slot(&mut self, share: usize, guess: bool) -> Slot<'_> {
+    /// Guesses what it can from what is there.
+    pub(super) fn guess(&mut self) {
+        self.guesses.clear();
+        if self.last.is_some() {
+            let (generated, room) = (self.generated(), self.room());
+            self.guesser.guess(&self.history, generated, room, &mut self.guesses);
+        }
+    }
+
+    /// How many guesses a draft may offer: 0 where there are some already, or none are asked for.
+    pub(super) fn guesses_wanted(&self) -> usize {
+        if self.last.is_none() || !self.job.request.speculate || !self.guesses.is_empty() {
+            return 0;
+        }
+        self.guesser.count().min(self.room())
+    }
+
+    /// Prompt and answer so far.
+    pub(super) fn history(&self) -> &[u32] {
+        &self.history
+    }
+
+    pub(super) fn take_read(&mut self) -> Option<Read> {
+        self.draft.take()
+    }
+
+    /// Takes a draft's guesses, and what it has read.
+    pub(super) fn offer(&mut self, guesses: Vec<u32>, read: Read) {
+        self.guesses = guesses;
+        self.draft = Some(read);
+    }
+
+    fn generated(&self) -> usize {
+        usize::try_from(self.generated).unwrap_or(usize::MAX)
+    }
+
+    /// How many guesses there is room for: the last token of the answer is never read.
+    fn room(&self) -> usize {
+        self.job.answer_max.saturating_sub(self.generated()).saturating_sub(1)
+    }
+
+    /// What it reads in the next step: its newest token and its guesses, or up to `share` tokens of its
+    /// prompt.
+    pub(super) fn slot(&mut self, share: usize) -> Slot<'_> {
         self.fed.clear();
         self.fed.extend(self.last);
         if self.last.is_some() {
             self.reading = 0;
-            if guess {
-                // The last token of the answer is never read, so there is room for what is.
-                let generated = usize::try_from(self.generated).unwrap_or(usize::MAX);
-                let room = self.job.answer_max.saturating_sub(generated).saturating_sub(1);
-                self.guesser.guess(&self.history, generated, room, &mut self.fed);
-            }
+            self.fed.append(&mut self.guesses);
             return Slot { tokens: &self.fed, cache: &mut self.cache, want: Want::All };
         }
         let cache = &mut self.cache;
@@ -173,7 +216,7 @@ impl Sequence {
         if let Some(stop) = stop {
             return ControlFlow::Break(FinishReason::StopString(stop));
         }
-        if usize::try_from(self.generated).unwrap_or(usize::MAX) >= self.job.answer_max {
+        if self.generated() >= self.job.answer_max {
             return self.end(FinishReason::Length);
         }
         ControlFlow::Continue(())

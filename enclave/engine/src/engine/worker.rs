@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::draft::Draft;
 use super::kept::Kept;
 use super::sequence::{Sequence, count};
 use super::{EngineOptions, Load, Savings, Sink};
@@ -128,6 +129,7 @@ impl Shared {
 
 pub(super) fn start(
     model: Model,
+    draft: Option<Draft>,
     store: KvStore,
     options: EngineOptions,
     shared: Arc<Shared>,
@@ -140,13 +142,14 @@ pub(super) fn start(
         .spawn(move || {
             let (pool, store, running) = (Arc::new(pool), Arc::new(store), Vec::new());
             let (space, kept) = (Workspace::default(), Kept::default());
-            Worker { model, options, shared, pool, store, space, running, kept }.run();
+            Worker { model, draft, options, shared, pool, store, space, running, kept }.run();
         })
         .map_err(|error| StartError::Threads(error.to_string()))
 }
 
 struct Worker {
     model: Model,
+    draft: Option<Draft>,
     options: EngineOptions,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
@@ -257,12 +260,14 @@ impl Worker {
     /// stays with whom it concerns. A step that failed has changed no sequence.
     fn step_together(&mut self, mut running: Vec<Sequence>) {
         let shares = shares(running.iter().map(Sequence::unread), self.options.prefill_chunk);
-        let (transformer, pool, space) = (&self.model.transformer, &self.pool, &mut self.space);
         // Guesses are worth their arithmetic while memory is what a step waits for.
-        let guess = running.len() <= GUESSING_SEQUENCES_MAX;
+        if running.len() <= GUESSING_SEQUENCES_MAX {
+            self.guess(&mut running);
+        }
+        let (transformer, pool, space) = (&self.model.transformer, &self.pool, &mut self.space);
         let done = guarded(|| {
             let slots = running.iter_mut().zip(&shares);
-            let mut slots: Vec<_> = slots.map(|(sequence, share)| sequence.slot(*share, guess)).collect();
+            let mut slots: Vec<_> = slots.map(|(sequence, share)| sequence.slot(*share)).collect();
             transformer.forward(pool, space, &mut slots)
         });
         let failure = match done {
@@ -277,6 +282,16 @@ impl Worker {
             } else {
                 self.step_together(vec![sequence]);
             }
+        }
+    }
+
+    fn guess(&mut self, running: &mut [Sequence]) {
+        running.iter_mut().for_each(Sequence::guess);
+        let pool = &self.pool;
+        let Some(draft) = &mut self.draft else { return };
+        // Whatever is wrong with a draft, answers do not depend on it.
+        if !matches!(guarded(|| draft.guess(pool, running.iter_mut())), Some(Ok(()))) {
+            self.draft = None;
         }
     }
 

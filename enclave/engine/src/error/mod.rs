@@ -72,7 +72,7 @@ impl ParamError {
 }
 
 /// Why an engine did not start.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// An option that must not be zero.
@@ -84,6 +84,17 @@ pub enum StartError {
     /// The operating system refused a thread.
     #[error("cannot start the engine's threads: {0}")]
     Threads(String),
+    /// A draft has other tokens than the model.
+    #[error("the draft has other tokens than the model")]
+    DraftTokens,
+    /// A draft has less context than the model.
+    #[error("the draft's context has {draft} tokens, the model's {model}")]
+    DraftContext {
+        /// The draft's, in tokens.
+        draft: u32,
+        /// The model's, in tokens.
+        model: u32,
+    },
 }
 
 /// Why a request was not admitted.

@@ -63,6 +63,11 @@ impl Tokenizer {
         self.vocabulary.size()
     }
 
+    /// Whether these are the other's tokens: the same texts of the same kinds, number by number.
+    pub(crate) fn has_tokens_of(&self, other: &Self) -> bool {
+        self.vocabulary.ids().eq(other.vocabulary.ids())
+    }
+
     /// Length in bytes of the longest token's text, and no less than a character has.
     pub(crate) fn token_bytes_max(&self) -> usize {
         self.vocabulary.ids().map(|(_, text, _)| text.len()).max().unwrap_or(0).max(4)
