@@ -79,7 +79,7 @@ impl Keys {
         self.folder.join("log/public")
     }
 
-    /// The command that runs witness `number`, from 1 to [`WITNESSES`], listening at an address.
+    /// The command that runs witness `number`, from 1 on, listening at an address.
     ///
     /// # Errors
     /// Where the program is missing.
