@@ -56,6 +56,23 @@ pub struct ToolCall {
     pub arguments: Json,
 }
 
+impl ToolCall {
+    /// A call with its arguments as clients send them: text. Templates get the object that it is, where it
+    /// is one and not very long, and the text otherwise.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: &str) -> Self {
+        let object = Some(arguments)
+            .filter(|text| text.len() <= ARGUMENTS_BYTES_MAX)
+            .and_then(|text| serde_json::from_str::<Json>(text).ok())
+            .filter(|json| matches!(json, Json::Object(_)));
+        let arguments = object.unwrap_or_else(|| Json::from(arguments));
+        Self { id: id.into(), name: name.into(), arguments }
+    }
+}
+
+/// Longest text of arguments that is parsed for templates.
+const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatMessage {
@@ -85,6 +102,11 @@ impl ChatMessage {
             tool_calls: Vec::new(),
             tool_call_id: None,
         }
+    }
+
+    /// Whether it has nothing to do with tools.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.role != Role::Tool && self.tool_calls.is_empty()
     }
 }
 

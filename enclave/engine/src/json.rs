@@ -57,6 +57,22 @@ impl From<serde_json::Value> for Json {
     }
 }
 
+impl From<Json> for serde_json::Value {
+    /// Members keep their order here too: the library is built so.
+    fn from(json: Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(number) => Self::Number(number),
+            Json::String(text) => Self::String(text),
+            Json::Array(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            Json::Object(members) => {
+                Self::Object(members.into_iter().map(|(name, value)| (name, Self::from(value))).collect())
+            }
+        }
+    }
+}
+
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -147,5 +163,6 @@ mod tests {
         let text = r#"{"z":1,"a":[true,null,-2.5,{"m":"x","b":18446744073709551615}]}"#;
         let json: Json = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&json).unwrap(), text);
+        assert_eq!(serde_json::Value::from(json).to_string(), text);
     }
 }

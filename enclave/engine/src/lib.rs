@@ -57,6 +57,7 @@
 
 mod chat;
 mod checkpoint;
+mod constraint;
 mod embedding;
 mod engine;
 mod error;
@@ -70,8 +71,10 @@ mod request;
 mod sampling;
 mod template;
 mod tokenizer;
+mod tools;
 
 pub use chat::{ChatMessage, ChatOptions, Role, ToolCall};
+pub use constraint::{AnswerForm, Constraint, ConstraintError};
 pub use embedding::{Embedding, EmbeddingIdentity, EmbeddingModel};
 pub use engine::{Engine, EngineOptions, JobHandle, Load, ReuseKey, Savings, Sink};
 pub use error::{ComputeError, EmbedError, LoadError, ParamError, StartError, SubmitError, TemplateError};
@@ -83,3 +86,4 @@ pub use request::{
     Event, Finish, FinishReason, GenerateRequest, StopStrings, TextDelta, Timing, TokenInfo, TopToken, Usage,
 };
 pub use sampling::{SamplingOptions, SamplingParams};
+pub use tools::{Tool, ToolChoice, ToolPiece, ToolReader, ToolStyle, ToolUse};

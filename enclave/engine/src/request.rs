@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{ParamError, ReuseKey, SamplingParams};
+use crate::{Constraint, ParamError, ReuseKey, SamplingParams};
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct GenerateRequest {
     /// Report the log probability of each chosen token and of this many of the likeliest ones (0 to
     /// 20); `None` reports none.
     pub logprobs: Option<u8>,
+    /// The form that the answer must have, from [`Engine::constrain`](crate::Engine::constrain).
+    pub constraint: Option<Constraint>,
     /// The seed of this request's random numbers. The caller draws it where the client gave none: the
     /// engine has no source of randomness.
     pub seed: u64,
@@ -47,6 +49,7 @@ impl GenerateRequest {
             stop: StopStrings::default(),
             max_tokens: None,
             logprobs: None,
+            constraint: None,
             seed,
             reuse: None,
             speculate: false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use vouchsafe_engine::{ToolPiece, ToolReader};
 use vouchsafe_receipt::stream::data_payloads;
 
 use crate::claim::malformed;
@@ -12,6 +13,8 @@ use crate::failure::Failure;
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Given {
     pub(crate) text: String,
+    /// Name and arguments of each call.
+    pub(crate) calls: Vec<(String, String)>,
     pub(crate) reason: Option<String>,
 }
 
@@ -19,6 +22,7 @@ pub(crate) struct Given {
 #[derive(Debug)]
 pub(crate) struct Computed {
     pub(crate) text: String,
+    pub(crate) calls: Vec<(String, String)>,
     pub(crate) reason: &'static str,
     pub(crate) tokens: u32,
 }
@@ -43,6 +47,52 @@ struct Choice {
 struct Message {
     #[serde(default)]
     content: Option<String>,
+    #[serde(default)]
+    tool_calls: Vec<Call>,
+}
+
+/// A call, or a part of one. Its id is drawn at random, so that it is not compared.
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    index: Option<usize>,
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: String,
+}
+
+impl Computed {
+    /// Splits what was generated as the server does, where tools may be called.
+    pub(crate) fn read(text: String, reason: &'static str, tokens: u32, may_call: bool) -> Self {
+        if !may_call {
+            return Self { text, calls: Vec::new(), reason, tokens };
+        }
+        let mut reader = ToolReader::new();
+        let mut pieces = reader.push(&text);
+        pieces.extend(reader.finish());
+        let mut read = Self { text: String::new(), calls: Vec::new(), reason, tokens };
+        for piece in pieces {
+            match piece {
+                ToolPiece::Text(text) => read.text.push_str(&text),
+                ToolPiece::Call { name } => read.calls.push((name, String::new())),
+                ToolPiece::Arguments(text) => {
+                    if let Some((_, arguments)) = read.calls.last_mut() {
+                        arguments.push_str(&text);
+                    }
+                }
+            }
+        }
+        if reason == "stop" && !read.calls.is_empty() {
+            read.reason = "tool_calls";
+        }
+        read
+    }
 }
 
 /// The answers of a body or a stream, in the order of their numbers.
@@ -65,7 +115,19 @@ fn gather(json: &[u8], all: &mut BTreeMap<usize, Given>) -> Result<(), Failure> 
     let object: Object = serde_json::from_slice(json).map_err(|error| malformed("response", error))?;
     for choice in object.choices {
         let given = all.entry(choice.index).or_default();
-        let content = choice.message.and_then(|message| message.content);
+        let (content, calls) =
+            choice.message.map_or((None, Vec::new()), |message| (message.content, message.tool_calls));
+        for (position, call) in calls.into_iter().enumerate() {
+            let at = call.index.unwrap_or(position);
+            if at == given.calls.len() {
+                given.calls.push(Default::default());
+            }
+            let Some((name, arguments)) = given.calls.get_mut(at) else {
+                return Err(malformed("response", "its calls are not numbered from 0"));
+            };
+            name.push_str(&call.function.name.unwrap_or_default());
+            arguments.push_str(&call.function.arguments);
+        }
         given.text.push_str(&choice.text.or(content).unwrap_or_default());
         given.reason = choice.finish_reason.or(given.reason.take());
     }
@@ -87,6 +149,7 @@ pub(crate) fn compare(given: &[Given], computed: &[Computed]) -> Result<(), Fail
                 computed: excerpt(&computed.text, same),
             });
         }
+        compare_calls(choice, given, computed, cancelled)?;
         if !cancelled && given.reason.as_deref() != Some(computed.reason) {
             return Err(Failure::EndsOtherwise {
                 choice,
@@ -96,6 +159,24 @@ pub(crate) fn compare(given: &[Given], computed: &[Computed]) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Calls are compared as text: name and arguments of each, one after the other.
+fn compare_calls(choice: usize, given: &Given, computed: &Computed, cancelled: bool) -> Result<(), Failure> {
+    let text = |calls: &[(String, String)]| -> String {
+        calls.iter().map(|(name, arguments)| format!("{name}({arguments})\n")).collect()
+    };
+    let (mut ours, mut theirs) = (text(&computed.calls), text(&given.calls));
+    if cancelled {
+        // The last one may be cut off.
+        theirs.truncate(theirs.trim_end_matches(")\n").len());
+        ours.truncate(ours.floor_char_boundary(theirs.len()));
+    }
+    if ours == theirs {
+        return Ok(());
+    }
+    let at = theirs.bytes().zip(ours.bytes()).take_while(|(a, b)| a == b).count();
+    Err(Failure::Differs { choice, at, given: excerpt(&theirs, at), computed: excerpt(&ours, at) })
 }
 
 /// The few characters from a byte on.
@@ -111,11 +192,11 @@ mod tests {
     use super::*;
 
     fn given(text: &str, reason: &str) -> Given {
-        Given { text: text.into(), reason: Some(reason.into()) }
+        Given { text: text.into(), calls: Vec::new(), reason: Some(reason.into()) }
     }
 
     fn computed(text: &str, reason: &'static str) -> Computed {
-        Computed { text: text.into(), reason, tokens: 1 }
+        Computed { text: text.into(), calls: Vec::new(), reason, tokens: 1 }
     }
 
     fn code(given: Given, computed: Computed) -> Option<&'static str> {
@@ -153,5 +234,42 @@ mod tests {
         assert_eq!(choices(texts, false).unwrap(), expected[..1]);
         assert!(choices(br#"{"choices":[]}"#, false).is_err());
         assert!(choices(br#"{"choices":[{"index":1,"text":"a"}]}"#, false).is_err());
+    }
+
+    #[test]
+    fn calls_are_compared_to_the_byte() {
+        let generated = "Look.<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>";
+        let read = || Computed::read(generated.into(), "stop", 9, true);
+        let call = |arguments: &str| Given {
+            calls: vec![("f".into(), arguments.into())],
+            ..given("Look.", "tool_calls")
+        };
+        assert_eq!(code(call("{\"x\": 1}"), read()), None);
+        assert_eq!(code(call("{\"x\": 2}"), read()), Some("differs"));
+        assert_eq!(code(given("Look.", "tool_calls"), read()), Some("differs"));
+        let cut = Given { reason: Some("cancelled".into()), ..call("{\"x\"") };
+        assert_eq!(code(cut, read()), None);
+        assert_eq!(code(given(generated, "stop"), Computed::read(generated.into(), "stop", 9, false)), None);
+    }
+
+    #[test]
+    fn calls_are_read_from_bodies_and_streams() {
+        let body = br#"{"choices":[{"index":0,"message":{"content":null,"tool_calls":[
+            {"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},
+            {"id":"b","type":"function","function":{"name":"g","arguments":"{\"x\": 1}"}}]},"finish_reason":"tool_calls"}]}"#;
+        let pair = |name: &str, arguments: &str| (name.to_owned(), arguments.to_owned());
+        let expected = [pair("f", "{}"), pair("g", "{\"x\": 1}")];
+        assert_eq!(choices(body, false).unwrap()[0].calls, expected);
+        let event = |calls: &str| {
+            format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{calls}]}}}}]}}\n\n")
+        };
+        let stream = [
+            event(r#"{"index":0,"id":"a","function":{"name":"f","arguments":""}},{"index":0,"function":{"arguments":"{}"}}"#),
+            event(r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#),
+            event(r#"{"index":1,"function":{"arguments":"{\"x\": 1}"}}"#),
+        ]
+        .concat();
+        assert_eq!(choices(stream.as_bytes(), true).unwrap()[0].calls, expected);
+        assert!(choices(event(r#"{"index":5,"function":{"arguments":"x"}}"#).as_bytes(), true).is_err());
     }
 }

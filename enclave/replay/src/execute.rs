@@ -6,12 +6,12 @@ use std::sync::mpsc::channel;
 
 use serde_json::Value;
 use vouchsafe_engine::{
-    Engine, EngineOptions, Event, FinishReason, GenerateRequest, Model, SamplingOptions, SamplingParams,
-    StopStrings,
+    AnswerForm, Constraint, Engine, EngineOptions, Event, FinishReason, GenerateRequest, Model,
+    SamplingOptions, SamplingParams, StopStrings, Tool, ToolChoice, ToolUse,
 };
 
 use crate::answer::{Computed, Given};
-use crate::claim::Claim;
+use crate::claim::{Claim, malformed};
 use crate::failure::Failure;
 use crate::request;
 
@@ -36,6 +36,9 @@ pub(crate) fn again(
     if prompts.len().checked_mul(per_prompt) != Some(count) {
         return Err(Failure::Mismatch { what: "number of answers" });
     }
+    let form = parameters.form()?;
+    let may_call = form.tools.as_ref().is_some_and(|used| used.choice != ToolChoice::None);
+    let constraint: Option<Constraint> = engine.constrain(&form)?;
     let seed = claim.record.seed.as_deref().and_then(|seed| seed.parse::<u64>().ok());
     let mut seed = seed.ok_or(Failure::Undecided("the record has no seed"))?;
     let mut computed = Vec::new();
@@ -45,12 +48,13 @@ pub(crate) fn again(
         request.expected = engine.tokenize(&given.text);
         request.sampling = parameters.sampling()?;
         request.stop = parameters.stop()?;
+        request.constraint.clone_from(&constraint);
         request.max_tokens = match parameters.integer("max_tokens")? {
             Some(max) => u32::try_from(max).ok().and_then(NonZeroU32::new),
             // Then the server's own bounds decided, and the count says where.
             None => Some(counted(claim, count)?),
         };
-        computed.push(generate(&engine, request)?);
+        computed.push(generate(&engine, request, may_call)?);
         // As the server numbers them.
         seed = seed.wrapping_add(1);
     }
@@ -69,7 +73,7 @@ fn counted(claim: &Claim, count: usize) -> Result<NonZeroU32, Failure> {
         .ok_or(Failure::Undecided("nothing was generated"))
 }
 
-fn generate(engine: &Engine, request: GenerateRequest) -> Result<Computed, Failure> {
+fn generate(engine: &Engine, request: GenerateRequest, may_call: bool) -> Result<Computed, Failure> {
     let (sender, events) = channel();
     engine.submit(
         request,
@@ -88,7 +92,7 @@ fn generate(engine: &Engine, request: GenerateRequest) -> Result<Computed, Failu
                     FinishReason::Length => "length",
                     _ => return Err(Failure::NotRun(format!("it ended with {:?}", finish.reason))),
                 };
-                return Ok(Computed { text, reason, tokens: finish.usage.completion_tokens });
+                return Ok(Computed::read(text, reason, finish.usage.completion_tokens, may_call));
             }
             _ => {}
         }
@@ -124,6 +128,52 @@ impl Parameters<'_> {
             frequency_penalty: self.value("frequency_penalty")?,
             logit_bias: biases.into_iter().collect(),
         })?)
+    }
+
+    /// The form that the answers had to have, as the server reads it. Records of servers that enforced
+    /// none say nothing of it, or that there were no tools and plain text was to be answered.
+    fn form(&self) -> Result<AnswerForm, Failure> {
+        let wrong = |problem: &str| malformed("execution record", problem);
+        let format = self.0.get("response_format").unwrap_or(&Value::Null);
+        let object = || serde_json::json!({"type": "object"});
+        let schema = match format.get("type").and_then(Value::as_str) {
+            None | Some("text") => None,
+            Some("json_object") => Some(object()),
+            Some("json_schema") => {
+                Some(format.pointer("/json_schema/schema").cloned().unwrap_or_else(object))
+            }
+            Some(_) => {
+                return Err(Failure::Undecided("the answer's form is of a kind that is not known here"));
+            }
+        };
+        let tools: Vec<Value> = self.0.get("tools").map_or(Ok(Vec::new()), |_| self.value("tools"))?;
+        if tools.is_empty() {
+            return Ok(AnswerForm { schema, tools: None });
+        }
+        let choice = match self.0.get("tool_choice") {
+            Some(Value::String(word)) if word == "none" => ToolChoice::None,
+            Some(Value::String(word)) if word == "auto" => ToolChoice::Auto,
+            Some(Value::String(word)) if word == "required" => ToolChoice::Required,
+            Some(named) => {
+                let name = named.pointer("/function/name").and_then(Value::as_str);
+                ToolChoice::Named(name.ok_or_else(|| wrong("tool_choice"))?.to_owned())
+            }
+            None => return Err(Failure::Undecided("the record lacks a parameter")),
+        };
+        let tool = |tool: Value| -> Option<Tool> {
+            let function = tool.get("function")?;
+            let parameters = function.get("parameters").filter(|parameters| !parameters.is_null());
+            let none =
+                || serde_json::json!({"type": "object", "properties": {}, "additionalProperties": false});
+            Some(Tool {
+                name: function.get("name")?.as_str()?.to_owned(),
+                parameters: parameters.cloned().unwrap_or_else(none),
+            })
+        };
+        let tools: Option<Vec<Tool>> = tools.into_iter().map(tool).collect();
+        let tools = tools.ok_or_else(|| wrong("a tool that is no function"))?;
+        let parallel = self.value("parallel_tool_calls")?;
+        Ok(AnswerForm { schema, tools: Some(ToolUse { tools, choice, parallel }) })
     }
 
     fn stop(&self) -> Result<StopStrings, Failure> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
-use vouchsafe_engine::{LoadError, ParamError, StartError, SubmitError, TemplateError};
+use vouchsafe_engine::{ConstraintError, LoadError, ParamError, StartError, SubmitError, TemplateError};
 
 /// Why there is no agreement.
 #[derive(Debug, Error)]
@@ -142,4 +142,4 @@ macro_rules! not_run {
     };
 }
 
-not_run!(ParamError, StartError, SubmitError, TemplateError);
+not_run!(ConstraintError, ParamError, StartError, SubmitError, TemplateError);

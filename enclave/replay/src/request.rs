@@ -1,7 +1,8 @@
 //! The prompts of a request. What else it asks for stands in the execution record, defaults included.
 
 use serde::Deserialize;
-use vouchsafe_engine::{ChatMessage, ChatOptions, Engine, Role};
+use serde_json::Value;
+use vouchsafe_engine::{ChatMessage, ChatOptions, Engine, Json, Role, ToolCall};
 use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::claim::{Claim, malformed};
@@ -19,6 +20,22 @@ struct Message {
     content: Option<Content>,
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    id: String,
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    arguments: String,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +71,7 @@ pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec
             let chat: Chat = parse(body)?;
             let messages = chat.messages.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
             let now = i64::try_from(claim.unattested_time).ok();
-            let options = ChatOptions { now, ..ChatOptions::default() };
+            let options = ChatOptions { now, tools: tools(claim), ..ChatOptions::default() };
             Ok(vec![engine.render_chat(&messages, &options)?])
         }
         "completions" => {
@@ -70,6 +87,17 @@ pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec
     }
 }
 
+/// The tools that the template printed: all, or none where none might be called.
+fn tools(claim: &Claim) -> Vec<Json> {
+    let parameters = &claim.record.parameters;
+    match (parameters.get("tools"), parameters.get("tool_choice").and_then(Value::as_str)) {
+        (Some(Value::Array(tools)), choice) if choice != Some("none") => {
+            tools.iter().cloned().map(Json::from).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     strict_json::parse(body, LIMITS).map_err(|error| malformed("request", error))
 }
@@ -82,6 +110,9 @@ fn message(message: Message) -> Result<ChatMessage, Failure> {
     });
     let mut rendered = ChatMessage::new(role, "");
     (rendered.content, rendered.name) = (content, message.name);
+    rendered.tool_call_id = message.tool_call_id;
+    let call = |call: Call| ToolCall::new(call.id, call.function.name, &call.function.arguments);
+    rendered.tool_calls = message.tool_calls.unwrap_or_default().into_iter().map(call).collect();
     Ok(rendered)
 }
 

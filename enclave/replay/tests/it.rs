@@ -12,8 +12,8 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde_json::{Value, json};
 use vouchsafe_bundle::{Bundle, BundleParts};
 use vouchsafe_engine::{
-    ChatMessage, ChatOptions, Engine, EngineOptions, EngineVersion, Event, FinishReason, GenerateRequest,
-    LoadOptions, Model, Role, SamplingOptions, SamplingParams,
+    AnswerForm, ChatMessage, ChatOptions, Engine, EngineOptions, EngineVersion, Event, FinishReason,
+    GenerateRequest, LoadOptions, Model, Role, SamplingOptions, SamplingParams,
 };
 use vouchsafe_receipt::{
     Assurance, AttestedStatement, BootKeys, BootStatement, EngineIdentity, Envelope, ExecutionOpening,
@@ -44,6 +44,11 @@ struct Answered {
 
 impl Answered {
     fn new() -> Self {
+        Self::in_form(json!({"type": "text"}))
+    }
+
+    /// An answer in the form that `response_format` describes.
+    fn in_form(format: Value) -> Self {
         let model = Model::load(weights(), &LoadOptions::default(), &mut |_| {}).unwrap();
         let manifest = ModelManifest {
             name: "demo".into(),
@@ -62,6 +67,8 @@ impl Answered {
         request.max_tokens = NonZeroU32::new(40);
         let options = SamplingOptions { temperature: TEMPERATURE, ..SamplingOptions::default() };
         request.sampling = SamplingParams::new(options).unwrap();
+        let schema = format.pointer("/json_schema/schema").cloned();
+        request.constraint = engine.constrain(&AnswerForm { schema, tools: None }).unwrap();
         let (sender, events) = channel();
         let sink = Box::new(move |event| {
             let _ = sender.send(event);
@@ -95,6 +102,8 @@ impl Answered {
             ("stop", json!([])),
             ("max_tokens", json!(40)),
             ("n", json!(1)),
+            ("tools", json!([])),
+            ("response_format", format),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
@@ -280,4 +289,27 @@ fn a_true_receipt_is_found_true_and_untrue_ones_are_named() {
     assert_eq!((status, said.starts_with("model:")), (30, true), "{said}");
     let (status, said) = replay(b"{}", &answered.request, &answered.response, &weights());
     assert_eq!((status, said.starts_with("bundle:")), (10, true), "{said}");
+}
+
+#[test]
+fn an_answer_in_a_form_is_computed_again_in_that_form() {
+    let schema = json!({"type": "object", "properties": {"proved": {"type": "boolean"}, "n": {"enum": [1, 22, 333]}},
+        "required": ["proved", "n"], "additionalProperties": false});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}});
+    let mut answered = Answered::in_form(format);
+    let response: Value = serde_json::from_slice(&answered.response).unwrap();
+    let content = response["choices"][0]["message"]["content"].as_str().unwrap();
+    let value: Value = serde_json::from_str(content).unwrap();
+    assert!(value["proved"].is_boolean() && value["n"].is_u64(), "{content}");
+    assert_eq!(response["choices"][0]["finish_reason"], "stop");
+    let (status, said) = replay_of(&answered);
+    assert_eq!(status, 0, "{said}");
+
+    // The form is what the receipt says and nothing else.
+    answered.record.parameters.insert("response_format".into(), json!({"type": "text"}));
+    let (status, said) = replay_of(&answered);
+    assert_eq!((status, said.starts_with("differs:")), (10, true), "{said}");
+    answered.record.parameters.insert("response_format".into(), json!({"type": "grammar"}));
+    let (status, said) = replay_of(&answered);
+    assert_eq!((status, said.starts_with("undecided:")), (20, true), "{said}");
 }

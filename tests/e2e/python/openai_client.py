@@ -3,10 +3,13 @@
 Usage: openai_client.py ENDPOINT. Exits 0 when every expectation holds.
 """
 
+import json
 import math
 import sys
+from typing import Literal
 
 import openai
+from pydantic import BaseModel
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key="unused", max_retries=0, timeout=120)
 MODEL = client.models.list().data[0].id
@@ -98,6 +101,83 @@ def prompts_as_tokens():
     assert answer.choices[0].text == answer.choices[1].text and answer.usage.prompt_tokens == 6, answer
 
 
+class Verdict(BaseModel):
+    proved: bool
+    level: Literal["none", "attested", "settled"]
+    receipts: list[Literal[1, 2, 3]]
+
+
+VERDICT = {
+    "type": "object",
+    "properties": {
+        "proved": {"type": "boolean"},
+        "level": {"enum": ["none", "attested", "settled"]},
+        "receipts": {"type": "array", "items": {"enum": [1, 2, 3]}, "maxItems": 3},
+    },
+    "required": ["proved", "level", "receipts"],
+    "additionalProperties": False,
+}
+
+
+def answers_in_a_form():
+    schema = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT, "strict": True}}
+    for temperature in (0, 1.5):
+        answer = ask(response_format=schema, temperature=temperature, seed=5, max_tokens=80).choices[0]
+        Verdict.model_validate_json(answer.message.content)
+        assert answer.finish_reason == "stop", answer
+    streamed = ask(response_format=schema, stream=True, max_tokens=80)
+    Verdict.model_validate_json("".join(chunk.choices[0].delta.content or "" for chunk in streamed))
+    parsed = client.chat.completions.parse(
+        model=MODEL, messages=QUESTION, response_format=schema, temperature=0, max_tokens=80)
+    assert Verdict.model_validate_json(parsed.choices[0].message.content)
+    free = ask(response_format={"type": "json_object"}, temperature=1, seed=3).choices[0]
+    assert free.message.content.startswith("{"), free
+    if free.finish_reason == "stop":
+        assert isinstance(json.loads(free.message.content), dict)
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "verify",
+        "parameters": {
+            "type": "object",
+            "properties": {"level": {"enum": ["attested", "settled"]}, "strict": {"type": "boolean"}},
+            "required": ["level", "strict"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def checked(call):
+    arguments = json.loads(call.function.arguments)
+    assert call.id and call.type == "function" and call.function.name == "verify", call
+    assert arguments["level"] in ("attested", "settled") and arguments["strict"] in (True, False), call
+
+
+def tools():
+    named = {"type": "function", "function": {"name": "verify"}}
+    for choice in ("required", named):
+        answer = ask(tools=[TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=80).choices[0]
+        assert answer.finish_reason == "tool_calls" and answer.message.content is None, answer
+        [call] = answer.message.tool_calls
+        checked(call)
+    stream = client.chat.completions.stream(
+        model=MODEL, messages=QUESTION, tools=[TOOL], tool_choice="required", parallel_tool_calls=False,
+        temperature=0, max_tokens=80)
+    with stream as events:
+        for _ in events:
+            pass
+        [streamed] = events.get_final_completion().choices[0].message.tool_calls
+    checked(streamed)
+    # The result goes back, and the model answers in words.
+    history = [*QUESTION, answer.message, {"role": "tool", "tool_call_id": call.id, "content": "accepted"}]
+    after = ask(messages=history, tools=[TOOL], tool_choice="none", max_tokens=20).choices[0]
+    assert after.message.content and not after.message.tool_calls, after
+    assert ask(tools=[TOOL], max_tokens=20).choices[0].finish_reason in ("stop", "length", "tool_calls")
+
+
 def leaving():
     stream = ask(stream=True, max_tokens=100, temperature=1.5, seed=2)
     next(iter(stream))
@@ -111,6 +191,8 @@ def refusals():
         (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "reasoning_effort": "low"}),
         (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "logit_bias": {"99999999": 1}}),
         (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "tool_choice": "required"}),
+        (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "response_format": {
+            "type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}}),
         (openai.NotFoundError, {"model": "no-such-model", "messages": QUESTION}),
         (openai.BadRequestError, {"model": MODEL, "messages": QUESTION, "temperature": 99}),
         (openai.BadRequestError, {"model": MODEL, "messages": []}),
@@ -133,6 +215,8 @@ shapes_the_answer()
 probabilities()
 biases()
 prompts_as_tokens()
+answers_in_a_form()
+tools()
 leaving()
 refusals()
 print("openai client: all expectations hold")

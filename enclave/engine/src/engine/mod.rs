@@ -20,13 +20,14 @@ use std::time::Instant;
 use self::draft::Draft;
 pub use self::kept::ReuseKey;
 use self::worker::{Job, Shared};
+use crate::constraint::Grammars;
 use crate::kernels::Level;
 use crate::model::{KvPrecision, KvStore};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{
-    ChatMessage, ChatOptions, EngineVersion, Event, GenerateRequest, Model, ModelIdentity, StartError,
-    SubmitError, TemplateError,
+    AnswerForm, ChatMessage, ChatOptions, Constraint, ConstraintError, EngineVersion, Event, GenerateRequest,
+    Model, ModelIdentity, StartError, SubmitError, TemplateError, ToolStyle,
 };
 
 /// Where a request's events go. It runs on the engine's thread and must not block; `Break` cancels the
@@ -103,6 +104,7 @@ pub struct Engine {
     /// A longer text has more tokens than the context: what is behind need not be looked at.
     text_bytes_max: usize,
     chat_template: Option<Arc<ChatTemplate>>,
+    grammars: Grammars,
     options: EngineOptions,
     kv_bytes_max: usize,
     shared: Arc<Shared>,
@@ -148,6 +150,7 @@ impl Engine {
         let identity = model.identity.clone();
         let tokenizer = Arc::clone(&model.tokenizer);
         let chat_template = model.chat_template.clone();
+        let grammars = Grammars::new(Arc::clone(&tokenizer));
         let shared = Arc::new(Shared::default());
         let (config, precision) = (&model.transformer.config, KvPrecision::default());
         let store = KvStore::new(config, options.kv_tokens_max, options.max_sequences, precision);
@@ -162,6 +165,7 @@ impl Engine {
             tokenizer,
             text_bytes_max,
             chat_template,
+            grammars,
             options,
             kv_bytes_max,
             shared,
@@ -223,6 +227,22 @@ impl Engine {
         // The marks that guard a user's text are no part of any token, and three bytes long.
         let bytes_max = self.text_bytes_max.saturating_mul(4);
         Ok(self.tokenizer.encode_rendered(beginning(&rendered, bytes_max)))
+    }
+
+    /// Compiles the form that an answer must have; `None` where any text will do. Takes up to some hundred
+    /// milliseconds, and more the first time.
+    ///
+    /// # Errors
+    /// [`ConstraintError`]: a bound is exceeded, or the form cannot be enforced.
+    pub fn constrain(&self, form: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
+        self.grammars.compile(form)
+    }
+
+    /// How the model's chat template takes tools; `None` where it has none, or one that wants calls in a
+    /// form that is not supported.
+    #[must_use]
+    pub fn tool_style(&self) -> Option<ToolStyle> {
+        self.chat_template.as_ref()?.tool_style()
     }
 
     /// Whether [`Self::render_chat`] can work with this model.

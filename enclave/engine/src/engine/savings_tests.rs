@@ -185,6 +185,30 @@ fn an_expected_answer_is_guessed_right_and_a_wrong_one_does_no_harm() {
 }
 
 #[test]
+fn guesses_change_no_bit_of_an_answer_that_must_have_a_form() {
+    let engine = Engine::start(tiny(), options()).unwrap();
+    let items = serde_json::json!({"enum": ["aaaaaaaa", "abababab", "cccc"]});
+    let schema = serde_json::json!({"type": "array", "items": items, "minItems": 6, "maxItems": 9});
+    let form = AnswerForm { schema: Some(schema), tools: None };
+    let constraint = engine.constrain(&form).unwrap();
+    for seed in 0..4 {
+        let asked = GenerateRequest { seed, constraint: constraint.clone(), ..babble("abcab", 200, 1.0) };
+        let plain = run(&engine, asked.clone());
+        let value: serde_json::Value = serde_json::from_str(&plain.text).unwrap();
+        assert!((6..=9).contains(&value.as_array().unwrap().len()), "{}", plain.text);
+        let before = engine.savings().guesses_right;
+        let ids = plain.ids();
+        // Right, wrong in the middle so that the form forbids it, and looked up.
+        let wrong = [&ids[..20], &[1, 2, 3], &ids[23..]].concat();
+        for expected in [ids.clone(), wrong, Vec::new()] {
+            let bold = GenerateRequest { expected, speculate: true, ..asked.clone() };
+            assert!(same(&plain, &run(&engine, bold)), "{seed}");
+        }
+        assert!(engine.savings().guesses_right > before);
+    }
+}
+
+#[test]
 fn an_expected_token_beyond_the_vocabulary_is_refused() {
     let engine = Engine::start(tiny(), options()).unwrap();
     let request = GenerateRequest { expected: vec![262], ..babble("a", 5, 0.0) };

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use llguidance::toktrie::SimpleVob;
+
 use super::Savings;
 use super::draft::Read;
 use super::kept::{Kept, Left};
@@ -12,13 +14,15 @@ use super::worker::Job;
 use crate::model::{KvCache, KvStore, Slot, Want};
 use crate::sampling::{Choice, Sampler, StopMatcher};
 use crate::tokenizer::{Decoder, Tokenizer};
-use crate::{Event, Finish, FinishReason, Timing, TokenInfo, TopToken, Usage};
+use crate::{Constraint, Event, Finish, FinishReason, Timing, TokenInfo, TopToken, Usage};
 
 /// A request that runs.
 pub(super) struct Sequence {
     job: Job,
     cache: KvCache,
     sampler: Sampler,
+    /// The rest of the form that the answer must have.
+    constraint: Option<Constraint>,
     decoder: Decoder,
     text: StopMatcher,
     /// Prompt tokens read.
@@ -58,6 +62,8 @@ impl Sequence {
         );
         let decoder = tokenizer.decoder(&request.prompt);
         let text = StopMatcher::new(request.stop.clone());
+        let constraint = job.request.constraint.take();
+        let request = &job.request;
         let started = Event::Started { prompt_tokens: count(request.prompt.len()), seed: request.seed };
         if (job.sink)(started).is_break() {
             return Err(Box::new((job, FinishReason::Cancelled)));
@@ -71,6 +77,7 @@ impl Sequence {
             job,
             cache,
             sampler,
+            constraint,
             decoder,
             text,
             reading: 0,
@@ -194,9 +201,14 @@ impl Sequence {
 
     /// Chooses a token and delivers what it brings. `Break` says why the sequence is over.
     pub(super) fn choose(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) -> ControlFlow<FinishReason> {
-        let Ok(choice) = self.sampler.choose(logits) else {
-            return ControlFlow::Break(FinishReason::Failed(NOT_FINITE));
+        let chosen = match &mut self.constraint {
+            None => self.sampler.choose(logits),
+            Some(constraint) => match constraint.allowed() {
+                Ok(allowed) => self.sampler.choose_among(logits, |token| allows(&allowed, token)),
+                Err(_) => return ControlFlow::Break(FinishReason::Failed(FORM_TOO_COSTLY)),
+            },
         };
+        let Ok(choice) = chosen else { return ControlFlow::Break(FinishReason::Failed(NOT_FINITE)) };
         self.first_token.get_or_insert_with(Instant::now);
         self.generated = self.generated.saturating_add(1);
         self.last = Some(choice.token);
@@ -208,6 +220,13 @@ impl Sequence {
         if tokenizer.is_end(choice.token) {
             return self.end(FinishReason::Stop);
         }
+        let mut is_complete = false;
+        if let Some(constraint) = &mut self.constraint {
+            if constraint.take(choice.token).is_err() {
+                return ControlFlow::Break(FinishReason::Failed(FORM_TOO_COSTLY));
+            }
+            is_complete = constraint.is_complete();
+        }
         let text = self.decoder.push(tokenizer, choice.token);
         let token = token_info(choice, tokenizer);
         self.text.push(token, &text, self.decoder.is_waiting());
@@ -215,6 +234,9 @@ impl Sequence {
         self.deliver(delta)?;
         if let Some(stop) = stop {
             return ControlFlow::Break(FinishReason::StopString(stop));
+        }
+        if is_complete {
+            return self.end(FinishReason::Stop);
         }
         if self.generated() >= self.job.answer_max {
             return self.end(FinishReason::Length);
@@ -276,4 +298,10 @@ pub(super) fn count(tokens: usize) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
+/// Whether a form allows a token. Logits may have more places than the vocabulary.
+fn allows(allowed: &SimpleVob, token: u32) -> bool {
+    usize::try_from(token).is_ok_and(|at| at < allowed.len()) && allowed.is_allowed(token)
+}
+
+const FORM_TOO_COSTLY: &str = "the answer's form takes too much work";
 const NOT_FINITE: &str = "the logits are not finite";

@@ -4,10 +4,11 @@
 //!    ones multiplied (as `transformers` and vLLM do);
 //! 2. presence and frequency penalties, for tokens of the answer (as OpenAI documents);
 //! 3. logit bias;
-//! 4. temperature 0 takes the greatest logit, the lowest id among equals, and is done;
-//! 5. logits less the greatest, divided by the temperature, exponentiated in f32 by `libm`;
-//! 6. top-k, then top-p over what is left, then min-p; among equals lower ids come first;
-//! 7. one number u in [0, 1), and the first token, in order of id, at which the cumulated weight
+//! 4. where the answer must have a form, tokens that would leave it are out;
+//! 5. temperature 0 takes the greatest logit, the lowest id among equals, and is done;
+//! 6. logits less the greatest, divided by the temperature, exponentiated in f32 by `libm`;
+//! 7. top-k, then top-p over what is left, then min-p; among equals lower ids come first;
+//! 8. one number u in [0, 1), and the first token, in order of id, at which the cumulated weight
 //!    exceeds u times the total. Sums are in f64.
 //!
 //! The numbers are ChaCha20 with the seed, little-endian and padded with zeros, as the key, and zero as
@@ -63,11 +64,25 @@ impl Sampler {
 
     /// Chooses the next token. `logits` are changed.
     pub(crate) fn choose(&mut self, logits: &mut [f32]) -> Result<Choice, NotANumber> {
+        self.choose_among(logits, |_| true)
+    }
+
+    /// Chooses the next token among those that are `allowed`, of which there must be one.
+    pub(crate) fn choose_among(
+        &mut self,
+        logits: &mut [f32],
+        allowed: impl Fn(u32) -> bool,
+    ) -> Result<Choice, NotANumber> {
         if logits.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
             return Err(NotANumber);
         }
         let raw = self.top_logprobs.map(|count| LogProbs::of(logits, count));
         self.adjust(logits);
+        for (token, logit) in (0_u32..).zip(logits.iter_mut()) {
+            if !allowed(token) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
         let token = self.draw(logits)?;
         let count = self.seen.entry(token).or_insert(0);
         *count = count.saturating_add(1);

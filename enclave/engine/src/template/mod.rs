@@ -19,12 +19,14 @@ use minijinja::{Environment, Error, Value};
 
 use self::functions::Refusal;
 use crate::tokenizer::{Guard, Tokenizer};
-use crate::{ChatMessage, ChatOptions, Json, LoadError, TemplateError};
+use crate::{ChatMessage, ChatOptions, Json, LoadError, TemplateError, ToolStyle};
 
 /// A compiled template.
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     guard: Guard,
+    /// How it takes tools; `None` where that is not supported.
+    tool_style: Option<ToolStyle>,
     bos: String,
     eos: String,
 }
@@ -52,9 +54,15 @@ impl ChatTemplate {
         Ok(Self {
             environment,
             guard: tokenizer.guard(source),
+            tool_style: ToolStyle::of(source),
             bos: tokenizer.bos_text().to_owned(),
             eos: tokenizer.eos_text().to_owned(),
         })
+    }
+
+    /// How it takes tools; `None` where it wants calls in a form that is not supported.
+    pub(crate) fn tool_style(&self) -> Option<ToolStyle> {
+        self.tool_style
     }
 
     /// Renders a conversation. The result carries the guard's marks.
@@ -63,6 +71,12 @@ impl ChatTemplate {
         messages: &[ChatMessage],
         options: &ChatOptions,
     ) -> Result<String, TemplateError> {
+        if self.tool_style == Some(ToolStyle::Told)
+            && !(options.tools.is_empty() && messages.iter().all(|message| message.is_plain()))
+        {
+            let told = crate::tools::told(messages, &options.tools);
+            return self.render(&told, &ChatOptions { tools: Vec::new(), ..options.clone() });
+        }
         let bytes = messages.iter().map(message_bytes).fold(0, usize::saturating_add);
         if bytes > INPUT_BYTES_MAX {
             return Err(TemplateError::TooLarge { what: "the text of all messages", max: INPUT_BYTES_MAX });

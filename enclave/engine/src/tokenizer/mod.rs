@@ -158,6 +158,11 @@ impl Tokenizer {
         self.vocabulary.ends.contains(&id)
     }
 
+    /// The tokens that end an answer, in order.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = u32> {
+        self.vocabulary.ends.iter().copied()
+    }
+
     /// The text of the beginning-of-sequence token, for templates.
     pub(crate) fn bos_text(&self) -> &str {
         self.vocabulary.bos.map_or("", |id| self.vocabulary.text(id))

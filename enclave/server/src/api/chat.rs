@@ -1,15 +1,16 @@
 //! `POST /v1/chat/completions`: from the body to a checked request.
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde_json::{Value, json};
-use vouchsafe_engine::{ChatMessage, Role};
+use serde::Deserialize;
+use serde_json::Value;
+use vouchsafe_engine::ChatMessage;
 
+use super::bounded::BoundedJson;
 use super::error::ApiError;
+use super::form::{self, Form};
 use super::json::{self, AtMost, Given, OneOrMany, TokenBiases};
+use super::messages::{Message, messages};
 use super::sampling::{Generation, Stated, StreamOptions};
 
 /// Most messages of one conversation.
@@ -22,6 +23,8 @@ const TOP_LOGPROBS_MAX: u8 = 20;
 pub(crate) struct ChatRequest {
     pub(crate) model: String,
     pub(crate) messages: Vec<ChatMessage>,
+    /// What the answer must look like, and the tools that it may call.
+    pub(crate) form: Form,
     pub(crate) generation: Generation,
 }
 
@@ -66,7 +69,13 @@ struct Body {
     #[serde(default)]
     stream_options: Option<StreamOptions>,
     #[serde(default)]
-    response_format: Option<ResponseFormat>,
+    response_format: BoundedJson,
+    #[serde(default)]
+    tools: BoundedJson,
+    #[serde(default)]
+    tool_choice: BoundedJson,
+    #[serde(default)]
+    parallel_tool_calls: Option<bool>,
     #[serde(default)]
     modalities: OneOrMany<String, 4>,
     // Without effect here as at OpenAI: they name who asks, or where a cache may look.
@@ -77,12 +86,6 @@ struct Body {
     #[serde(default, rename = "prompt_cache_key")]
     _prompt_cache_key: Option<String>,
     // Refused unless they ask for what happens anyway.
-    #[serde(default)]
-    tools: Given,
-    #[serde(default)]
-    tool_choice: Given,
-    #[serde(default)]
-    parallel_tool_calls: Given,
     #[serde(default)]
     functions: Given,
     #[serde(default)]
@@ -105,96 +108,6 @@ struct Body {
     service_tier: Given,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResponseFormat {
-    r#type: String,
-    #[serde(default, rename = "json_schema")]
-    _json_schema: Given,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message {
-    role: String,
-    #[serde(default)]
-    content: Content,
-    #[serde(default)]
-    name: Option<String>,
-    // What clients send back of an answer.
-    #[serde(default)]
-    refusal: Given,
-    #[serde(default)]
-    annotations: Given,
-    #[serde(default)]
-    audio: Given,
-    #[serde(default)]
-    tool_calls: Given,
-    #[serde(default)]
-    function_call: Given,
-    #[serde(default)]
-    tool_call_id: Given,
-}
-
-/// A message's text, from one string or from text parts put one after the other.
-#[derive(Debug, Default)]
-struct Content(Option<String>);
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Part {
-    r#type: String,
-    #[serde(default)]
-    text: Option<String>,
-    // Parts of other kinds carry these; they are refused by their type.
-    #[serde(default, rename = "image_url")]
-    _image_url: Given,
-    #[serde(default, rename = "input_audio")]
-    _input_audio: Given,
-    #[serde(default, rename = "file")]
-    _file: Given,
-    #[serde(default, rename = "refusal")]
-    _refusal: Given,
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Option<String>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of text parts")
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(None)
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Some(text.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut all = String::new();
-                while let Some(part) = seq.next_element::<Part>()? {
-                    match (part.r#type.as_str(), part.text) {
-                        ("text", Some(text)) => all.push_str(&text),
-                        ("text", None) => return Err(de::Error::missing_field("text")),
-                        (other, _) => {
-                            let kind: String = other.chars().take(40).collect();
-                            return Err(de::Error::custom(format_args!(
-                                "content parts of type '{kind}' are not supported by this server"
-                            )));
-                        }
-                    }
-                }
-                Ok(Some(all))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-                Err(de::Error::invalid_type(de::Unexpected::Map, &self))
-            }
-        }
-        deserializer.deserialize_any(Text).map(Self)
-    }
-}
-
 impl ChatRequest {
     /// Reads and checks a request body.
     pub(crate) fn parse(body: &[u8], choices_max: usize) -> Result<Self, ApiError> {
@@ -203,6 +116,13 @@ impl ChatRequest {
         let max_tokens = max_tokens(body.max_tokens, body.max_completion_tokens)?;
         let logprobs = logprobs(body.logprobs, body.top_logprobs)?;
         let messages = messages(body.messages.0)?;
+        let form = form::Stated {
+            tools: body.tools.0,
+            tool_choice: body.tool_choice.0,
+            parallel_tool_calls: body.parallel_tool_calls,
+            response_format: body.response_format.0,
+        }
+        .check()?;
         let generation = Stated {
             temperature: body.temperature,
             top_p: body.top_p,
@@ -220,14 +140,13 @@ impl ChatRequest {
             stream_options: body.stream_options,
         }
         .check(choices_max, None, logprobs)?;
-        Ok(Self { model: body.model, messages, generation })
+        Ok(Self { model: body.model, messages, form, generation })
     }
 
     /// Every parameter in force.
     pub(crate) fn parameters(&self) -> BTreeMap<String, Value> {
         let mut all = self.generation.parameters();
-        all.insert("tools".into(), json!([]));
-        all.insert("response_format".into(), json!({"type": "text"}));
+        all.extend(self.form.parameters());
         all
     }
 }
@@ -235,9 +154,6 @@ impl ChatRequest {
 impl Body {
     fn refuse_what_is_not_done(&self) -> Result<(), ApiError> {
         let word = Given::word;
-        self.tools.only("tools", &[Given::EmptyArray])?;
-        self.tool_choice.only("tool_choice", &[word("none"), word("auto")])?;
-        self.parallel_tool_calls.only("parallel_tool_calls", &[])?;
         self.functions.only("functions", &[Given::EmptyArray])?;
         self.function_call.only("function_call", &[word("none"), word("auto")])?;
         self.audio.only("audio", &[])?;
@@ -248,9 +164,6 @@ impl Body {
         self.store.only("store", &[Given::Bool(false)])?;
         self.metadata.only("metadata", &[Given::EmptyObject])?;
         self.service_tier.only("service_tier", &[word("auto"), word("default")])?;
-        if self.response_format.as_ref().is_some_and(|format| format.r#type != "text") {
-            return Err(ApiError::unsupported("response_format"));
-        }
         if self.modalities.0.iter().any(|modality| modality != "text") {
             return Err(ApiError::unsupported("modalities"));
         }
@@ -288,39 +201,10 @@ fn logprobs(wanted: Option<bool>, top: Option<u8>) -> Result<Option<u8>, ApiErro
     }
 }
 
-fn messages(stated: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
-    if stated.is_empty() {
-        return Err(ApiError::parameter("messages", "invalid_value", "'messages' must not be empty."));
-    }
-    stated.into_iter().enumerate().map(|(index, message)| message.check(index)).collect()
-}
-
-impl Message {
-    fn check(self, index: usize) -> Result<ChatMessage, ApiError> {
-        let at = |field: &str| format!("messages[{index}].{field}");
-        let role = Role::from_word(&self.role).ok_or_else(|| {
-            let message = "A role is 'system', 'developer', 'user' or 'assistant'.";
-            ApiError::parameter(at("role"), "invalid_value", message)
-        })?;
-        if role == Role::Tool {
-            return Err(ApiError::unsupported(&at("role")));
-        }
-        self.refusal.only(&at("refusal"), &[])?;
-        self.annotations.only(&at("annotations"), &[Given::EmptyArray])?;
-        self.audio.only(&at("audio"), &[])?;
-        self.tool_calls.only(&at("tool_calls"), &[Given::EmptyArray])?;
-        self.function_call.only(&at("function_call"), &[])?;
-        self.tool_call_id.only(&at("tool_call_id"), &[])?;
-        let Some(content) = self.content.0 else {
-            let message = "A message needs content.";
-            return Err(ApiError::parameter(at("content"), "missing_required_parameter", message));
-        };
-        Ok(ChatMessage { name: self.name, ..ChatMessage::new(role, content) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use vouchsafe_engine::ToolCall;
+
     use super::*;
 
     fn parse(text: &str) -> Result<ChatRequest, ApiError> {
@@ -342,17 +226,13 @@ mod tests {
         .unwrap();
         assert_eq!(request.messages[1].content.as_deref(), Some("ab"));
         assert_eq!(request.messages[1].name.as_deref(), Some("eve"));
-        assert_eq!(request.messages[2].role, Role::Assistant);
+        assert_eq!(request.messages[2].role.as_str(), "assistant");
     }
 
     #[test]
     fn what_is_not_carried_out_is_refused_by_name() {
         for (fields, param) in [
-            (r#""tools":[{"type":"function"}]"#, "tools"),
-            (r#""tool_choice":"required""#, "tool_choice"),
             (r#""functions":[{}]"#, "functions"),
-            (r#""response_format":{"type":"json_object"}"#, "response_format"),
-            (r#""response_format":{"type":"json_schema","json_schema":{"name":"x"}}"#, "response_format"),
             (r#""modalities":["text","audio"]"#, "modalities"),
             (r#""audio":{"voice":"x"}"#, "audio"),
             (r#""reasoning_effort":"low""#, "reasoning_effort"),
@@ -380,7 +260,16 @@ mod tests {
         for (messages, param) in [
             ("[]", "messages"),
             (r#"[{"role":"robot","content":"x"}]"#, "messages[0].role"),
-            (r#"[{"role":"tool","content":"x","tool_call_id":"1"}]"#, "messages[0].role"),
+            (r#"[{"role":"tool","content":"x"}]"#, "messages[0].tool_call_id"),
+            (r#"[{"role":"user","content":"x","tool_call_id":"1"}]"#, "messages[0].tool_call_id"),
+            (
+                r#"[{"role":"user","content":"x","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]"#,
+                "messages[0].tool_calls",
+            ),
+            (
+                r#"[{"role":"assistant","tool_calls":[{"id":"1","type":"custom","function":{"name":"f","arguments":"{}"}}]}]"#,
+                "messages[0].tool_calls",
+            ),
             (r#"[{"role":"user"}]"#, "messages[0].content"),
             (r#"[{"role":"user","content":null}]"#, "messages[0].content"),
             (r#"[{"role":"user","content":3}]"#, "messages[0].content"),
@@ -395,6 +284,22 @@ mod tests {
             let found = error.param.clone().unwrap_or_default();
             assert!(found.starts_with(param), "{messages}: {error:?}");
         }
+    }
+
+    #[test]
+    fn calls_and_their_results_are_messages() {
+        let request = parse(
+            r#"{"model":"m","messages":[{"role":"user","content":"a"},
+                {"role":"assistant","content":null,"tool_calls":[
+                    {"id":"1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}},
+                    {"id":"2","type":"function","function":{"name":"g","arguments":"broken"},"index":1}]},
+                {"role":"tool","tool_call_id":"1","content":"42"}]}"#,
+        )
+        .unwrap();
+        let calls = &request.messages[1].tool_calls;
+        assert_eq!(calls[0], ToolCall::new("1", "f", r#"{"x":1}"#));
+        assert_eq!(calls[1].arguments, vouchsafe_engine::Json::from("broken"));
+        assert_eq!(request.messages[2].tool_call_id.as_deref(), Some("1"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde::Serialize;
-use vouchsafe_engine::{EmbedError, ParamError, SubmitError, TemplateError};
+use vouchsafe_engine::{ConstraintError, EmbedError, ParamError, SubmitError, TemplateError};
 
 use crate::http::{Body, Refused};
 use crate::issue::NotAdmitted;
@@ -219,6 +219,19 @@ impl From<TemplateError> for ApiError {
             TemplateError::Refused(_) => Self::parameter("messages", "messages_refused", message),
             TemplateError::TooLarge { .. } => Self::parameter("messages", "context_length_exceeded", message),
             _ => Self::internal("chat_template_failed"),
+        }
+    }
+}
+
+impl From<ConstraintError> for ApiError {
+    fn from(error: ConstraintError) -> Self {
+        let message = error.to_string();
+        match error {
+            ConstraintError::Tools(_) => Self::parameter("tools", "invalid_value", message),
+            ConstraintError::NoEnd | ConstraintError::Vocabulary => {
+                Self::parameter("model", "form_not_supported", message)
+            }
+            _ => Self::invalid("schema_not_supported", message),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
-use vouchsafe_engine::ChatOptions;
+use vouchsafe_engine::{ChatMessage, ChatOptions};
 use vouchsafe_receipt::Usage;
 use vouchsafe_verifier::crypto::{Crypto as _, Ring};
 use vouchsafe_verifier::encoding::to_hex;
@@ -17,7 +17,8 @@ use super::completions::{CompletionRequest, Prompt};
 use super::embeddings::EmbeddingsRequest;
 use super::error::ApiError;
 use super::facts::Incoming;
-use super::generate::Running;
+use super::form::Form;
+use super::generate::{Prepared, Running};
 use super::sampling::Generation;
 use super::wording::{Shape, Wording};
 use crate::config::milliseconds;
@@ -42,20 +43,29 @@ pub(super) async fn chat(context: &Arc<Context>, incoming: Incoming) -> Answer {
         Ok(model) => model,
         Err(error) => return Ok(refuse(pending, &error).await),
     };
-    let ChatRequest { model: name, messages, generation } = request;
-    let prompts = context
+    let ChatRequest { model: name, messages, form, generation } = request;
+    let prepared = context
         .prepare({
             let model = Arc::clone(&model);
-            move || {
-                let options =
-                    ChatOptions { now: i64::try_from(clock::unix_seconds()).ok(), ..Default::default() };
-                model.render_chat(&messages, &options).map(|prompt| vec![prompt]).map_err(ApiError::from)
-            }
+            move || prepare_chat(model.as_ref(), &messages, form)
         })
         .await
         .flatten();
     let plan = Plan { shape: Shape::Chat, name, served, model, generation, seed, places };
-    generate(context, pending, plan, prompts).await
+    generate(context, pending, plan, prepared).await
+}
+
+/// The prompt and the compiled form of a chat.
+fn prepare_chat(model: &dyn TextModel, messages: &[ChatMessage], form: Form) -> Result<Prepared, ApiError> {
+    let calls = form.calls();
+    if calls && model.tool_style().is_none() {
+        return Err(ApiError::unsupported("tools"));
+    }
+    let constraint = model.constrain(&form.answer)?;
+    let tools = if calls { form.tools } else { Vec::new() };
+    let now = i64::try_from(clock::unix_seconds()).ok();
+    let prompt = model.render_chat(messages, &ChatOptions { now, tools, ..ChatOptions::default() })?;
+    Ok(Prepared { prompts: vec![prompt], constraint, calls })
 }
 
 /// `POST /v1/completions`.
@@ -74,7 +84,7 @@ pub(super) async fn completion(context: &Arc<Context>, incoming: Incoming) -> An
         Err(error) => return Ok(refuse(pending, &error).await),
     };
     let CompletionRequest { model: name, prompts, generation } = request;
-    let prompts = context
+    let prepared = context
         .prepare({
             let model = Arc::clone(&model);
             move || {
@@ -82,12 +92,13 @@ pub(super) async fn completion(context: &Arc<Context>, incoming: Incoming) -> An
                     Prompt::Text(text) => model.tokenize(&text),
                     Prompt::Tokens(tokens) => tokens,
                 };
-                prompts.into_iter().map(tokens).collect()
+                let prompts = prompts.into_iter().map(tokens).collect();
+                Prepared { prompts, constraint: None, calls: false }
             }
         })
         .await;
     let plan = Plan { shape: Shape::Completion, name, served, model, generation, seed, places };
-    generate(context, pending, plan, prompts).await
+    generate(context, pending, plan, prepared).await
 }
 
 /// `POST /v1/embeddings`.
@@ -146,12 +157,12 @@ async fn generate(
     context: &Arc<Context>,
     pending: Pending,
     plan: Plan,
-    prompts: Result<Vec<Vec<u32>>, ApiError>,
+    prepared: Result<Prepared, ApiError>,
 ) -> Answer {
     let Plan { shape, name, served, model, generation, seed, places } = plan;
     let limits = &context.config.limits;
     let deadline = Instant::now().checked_add(milliseconds(limits.request_ms_max));
-    let started = prompts.and_then(|prompts| Ok(Running::start(model.as_ref(), prompts, &generation, seed)?));
+    let started = prepared.and_then(|what| Ok(Running::start(model.as_ref(), what, &generation, seed)?));
     let (running, deadline, id) = match (started, deadline, random::bytes::<16>()) {
         (Ok(running), Some(deadline), Some(id)) => (running, deadline, id),
         (Err(error), _, _) => return Ok(refuse(pending, &error).await),

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use vouchsafe_engine::{FinishReason, GenerateRequest, SubmitError, TokenInfo, Usage};
+use vouchsafe_engine::{
+    Constraint, FinishReason, GenerateRequest, SubmitError, TextDelta, TokenInfo, ToolPiece, ToolReader,
+    Usage,
+};
 use vouchsafe_receipt::Usage as ReceiptUsage;
 
 use super::sampling::Generation;
@@ -23,16 +26,106 @@ pub(super) struct Running {
     outputs: mpsc::UnboundedReceiver<(usize, Output)>,
     cancels: Vec<Cancel>,
     choices: Vec<Choice>,
+    /// An end that waits until what was held back is given.
+    waiting: Option<usize>,
     per_prompt: usize,
     open: usize,
+}
+
+/// What a request's sequences begin with.
+pub(super) struct Prepared {
+    pub(super) prompts: Vec<Vec<u32>>,
+    /// The form that every answer must have.
+    pub(super) constraint: Option<Constraint>,
+    /// Whether tools may be called.
+    pub(super) calls: bool,
 }
 
 /// One sequence and what came of it so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Choice {
     pub(super) text: String,
+    pub(super) calls: Vec<Call>,
     pub(super) tokens: Vec<TokenInfo>,
     pub(super) end: Option<End>,
+    /// Reads calls out of the text, where tools may be called.
+    pub(super) reader: Option<ToolReader>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) name: String,
+    /// JSON text; cut off where the answer was.
+    pub(super) arguments: String,
+}
+
+/// What comes of a sequence next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    More(More),
+    End,
+}
+
+/// More of a choice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct More {
+    pub(super) text: String,
+    pub(super) tokens: Vec<TokenInfo>,
+    pub(super) calls: Vec<CallPart>,
+}
+
+/// A part of the choice's call number `at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CallPart {
+    pub(super) at: usize,
+    /// The name, where the call begins.
+    pub(super) name: Option<String>,
+    pub(super) arguments: String,
+}
+
+impl Choice {
+    /// Takes text as it comes, and gives what can be given of it.
+    fn take(&mut self, delta: TextDelta) -> More {
+        let pieces = match &mut self.reader {
+            Some(reader) => reader.push(&delta.text),
+            None => vec![ToolPiece::Text(delta.text)],
+        };
+        self.tokens.extend(delta.tokens.iter().filter(|token| token.logprob.is_some()).cloned());
+        More { tokens: delta.tokens, ..self.keep(pieces) }
+    }
+
+    /// What was held back, when the sequence has ended.
+    fn rest(&mut self) -> More {
+        let pieces = self.reader.as_mut().map(ToolReader::finish).unwrap_or_default();
+        self.keep(pieces)
+    }
+
+    fn keep(&mut self, pieces: Vec<ToolPiece>) -> More {
+        let mut more = More::default();
+        for piece in pieces {
+            match piece {
+                ToolPiece::Text(text) => {
+                    self.text.push_str(&text);
+                    more.text.push_str(&text);
+                }
+                ToolPiece::Call { name } => {
+                    let part =
+                        CallPart { at: self.calls.len(), name: Some(name.clone()), arguments: String::new() };
+                    more.calls.push(part);
+                    self.calls.push(Call { name, arguments: String::new() });
+                }
+                ToolPiece::Arguments(text) => {
+                    let at = self.calls.len().saturating_sub(1);
+                    if let Some(call) = self.calls.last_mut() {
+                        call.arguments.push_str(&text);
+                    }
+                    more.calls.push(CallPart { at, name: None, arguments: text });
+                }
+            }
+        }
+        more
+    }
 }
 
 /// How a sequence ended.
@@ -46,6 +139,7 @@ pub(super) struct End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     Stop,
+    ToolCalls,
     Length,
     Cancelled,
     Failed,
@@ -56,14 +150,16 @@ impl Reason {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
+            Self::ToolCalls => "tool_calls",
             Self::Length => "length",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
     }
 
-    fn of(reason: &FinishReason) -> Self {
+    fn of(reason: &FinishReason, has_calls: bool) -> Self {
         match reason {
+            FinishReason::Stop if has_calls => Self::ToolCalls,
             FinishReason::Stop | FinishReason::StopString(_) => Self::Stop,
             FinishReason::Length => Self::Length,
             FinishReason::Cancelled => Self::Cancelled,
@@ -76,21 +172,28 @@ impl Running {
     /// Starts `n` sequences of each prompt. Sequence `i` of all has the seed plus `i`.
     pub(super) fn start(
         model: &dyn TextModel,
-        prompts: Vec<Vec<u32>>,
+        what: Prepared,
         generation: &Generation,
         seed: u64,
     ) -> Result<Self, SubmitError> {
         let (sender, outputs) = mpsc::unbounded_channel();
-        let mut running =
-            Self { outputs, cancels: Vec::new(), choices: Vec::new(), per_prompt: generation.n, open: 0 };
+        let mut running = Self {
+            outputs,
+            cancels: Vec::new(),
+            choices: Vec::new(),
+            waiting: None,
+            per_prompt: generation.n,
+            open: 0,
+        };
         let mut sequence_seed = seed;
-        for prompt in prompts {
+        for prompt in what.prompts {
             for _ in 0..generation.n {
                 let mut request = GenerateRequest::new(prompt.clone(), sequence_seed);
                 request.sampling = generation.sampling.clone();
                 request.stop = generation.stop.clone();
                 request.max_tokens = generation.max_tokens;
                 request.logprobs = generation.logprobs;
+                request.constraint.clone_from(&what.constraint);
                 let (index, sender) = (running.choices.len(), sender.clone());
                 // An error drops `running`, which cancels the sequences before.
                 let cancel = model.submit(
@@ -101,7 +204,8 @@ impl Running {
                     }),
                 )?;
                 running.cancels.push(cancel);
-                running.choices.push(Choice::default());
+                let reader = what.calls.then(ToolReader::new);
+                running.choices.push(Choice { reader, ..Choice::default() });
                 running.open = running.open.saturating_add(1);
                 sequence_seed = sequence_seed.wrapping_add(1);
             }
@@ -110,7 +214,10 @@ impl Running {
     }
 
     /// The next output, gathered and given; `None` when every sequence has ended. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<(usize, Output)> {
+    pub(super) async fn next(&mut self) -> Option<(usize, Step)> {
+        if let Some(index) = self.waiting.take() {
+            return Some((index, Step::End));
+        }
         while self.open > 0 {
             let Some((index, output)) = self.outputs.recv().await else {
                 // The engine dropped its side without an end: it is gone.
@@ -120,19 +227,20 @@ impl Running {
             let Some(choice) = self.choices.get_mut(index).filter(|choice| choice.end.is_none()) else {
                 continue;
             };
-            match &output {
-                Output::Text(delta) => {
-                    choice.text.push_str(&delta.text);
-                    choice
-                        .tokens
-                        .extend(delta.tokens.iter().filter(|token| token.logprob.is_some()).cloned());
-                }
+            match output {
+                Output::Text(delta) => return Some((index, Step::More(choice.take(delta)))),
                 Output::Finished { reason, usage } => {
-                    choice.end = Some(End { reason: Reason::of(reason), usage: *usage });
+                    let rest = choice.rest();
+                    let reason = Reason::of(&reason, !choice.calls.is_empty());
+                    choice.end = Some(End { reason, usage });
                     self.open = self.open.saturating_sub(1);
+                    if rest == More::default() {
+                        return Some((index, Step::End));
+                    }
+                    self.waiting = Some(index);
+                    return Some((index, Step::More(rest)));
                 }
             }
-            return Some((index, output));
         }
         None
     }

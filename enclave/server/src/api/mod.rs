@@ -5,14 +5,17 @@
 //! it is executed. What is public about the enclave needs neither admission nor receipt.
 
 mod answer;
+mod bounded;
 mod chat;
 mod completions;
 mod embeddings;
 mod error;
 mod execute;
 mod facts;
+mod form;
 mod generate;
 mod json;
+mod messages;
 mod public;
 mod sampling;
 mod sse;

@@ -14,13 +14,12 @@ use vouchsafe_verifier::encoding::to_base64url;
 
 use super::answer::{Work, deadline_error};
 use super::error::ApiError;
-use super::generate::Running;
+use super::generate::{Running, Step};
 use super::sampling::Streaming;
 use super::sse;
 use super::wording::Wording;
 use crate::http::BodySender;
 use crate::issue::{IssueError, Pending, Proof, opening_text};
-use crate::models::Output;
 
 /// As the response header and the response commitment state it.
 pub(super) const CONTENT_TYPE: &str = "text/event-stream";
@@ -106,13 +105,14 @@ impl Writer {
             };
             match output {
                 None => self.head().await?,
-                Some((index, Output::Text(delta))) => {
-                    if !delta.text.is_empty() || self.wording.logprobs {
-                        let chunk = self.wording.delta(index, &delta, self.how);
+                Some((index, Step::More(more))) => {
+                    let says = !more.text.is_empty() || !more.calls.is_empty();
+                    if says || (self.wording.logprobs && !more.tokens.is_empty()) {
+                        let chunk = self.wording.delta(index, &more, self.how);
                         self.event(&chunk).await?;
                     }
                 }
-                Some((index, Output::Finished { .. })) => self.end_choice(running, index).await?,
+                Some((index, Step::End)) => self.end_choice(running, index).await?,
             }
         }
         if self.how.usage {

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use vouchsafe_engine::{TextDelta, TokenInfo};
+use vouchsafe_engine::TokenInfo;
 use vouchsafe_receipt::Usage;
 
-use super::generate::Choice;
+use super::generate::{CallPart, Choice, More};
 use super::sampling::Streaming;
 use super::sse;
 
@@ -78,7 +78,7 @@ impl Wording {
                 match self.shape {
                     Shape::Chat => json!({
                         "index": index,
-                        "message": {"role": "assistant", "content": choice.text, "refusal": null},
+                        "message": self.message(index, choice),
                         "logprobs": logprobs,
                         "finish_reason": reason,
                     }),
@@ -95,6 +95,39 @@ impl Wording {
         self.serialize(object, choices, Some(usage_json(usage)), None)
     }
 
+    fn message(&self, index: usize, choice: &Choice) -> Value {
+        if choice.calls.is_empty() {
+            return json!({"role": "assistant", "content": choice.text, "refusal": null});
+        }
+        let content = Some(&choice.text).filter(|text| !text.is_empty());
+        let calls: Vec<_> = choice
+            .calls
+            .iter()
+            .enumerate()
+            .map(|(at, call)| {
+                let function = json!({"name": call.name, "arguments": call.arguments});
+                json!({"id": self.call_id(index, at), "type": "function", "function": function})
+            })
+            .collect();
+        json!({"role": "assistant", "content": content, "refusal": null, "tool_calls": calls})
+    }
+
+    /// A call's name for the conversation that follows.
+    fn call_id(&self, index: usize, at: usize) -> String {
+        let id = self.id.rsplit('-').next().unwrap_or_default();
+        format!("call_{id}_{index}_{at}")
+    }
+
+    fn call_part(&self, index: usize, part: &CallPart) -> Value {
+        match &part.name {
+            Some(name) => json!({
+                "index": part.at, "id": self.call_id(index, part.at), "type": "function",
+                "function": {"name": name, "arguments": part.arguments},
+            }),
+            None => json!({"index": part.at, "function": {"arguments": part.arguments}}),
+        }
+    }
+
     /// The event that opens a choice, where there is one.
     pub(super) fn opening(&self, index: usize, how: Streaming) -> Option<Vec<u8>> {
         match self.shape {
@@ -107,14 +140,21 @@ impl Wording {
     }
 
     /// More of a choice.
-    pub(super) fn delta(&mut self, index: usize, delta: &TextDelta, how: Streaming) -> Vec<u8> {
+    pub(super) fn delta(&mut self, index: usize, more: &More, how: Streaming) -> Vec<u8> {
         let logprobs = match self.logprobs {
-            true => Some(self.logprobs(index, &delta.tokens)),
+            true => Some(self.logprobs(index, &more.tokens)),
             false => None,
         };
-        let content = match self.shape {
-            Shape::Chat => json!({"content": delta.text}),
-            Shape::Completion => json!(delta.text),
+        let content = match (self.shape, more.calls.as_slice()) {
+            (Shape::Completion, _) => json!(more.text),
+            (Shape::Chat, []) => json!({"content": more.text}),
+            (Shape::Chat, calls) => {
+                let calls: Vec<_> = calls.iter().map(|part| self.call_part(index, part)).collect();
+                match more.text.as_str() {
+                    "" => json!({"tool_calls": calls}),
+                    text => json!({"content": text, "tool_calls": calls}),
+                }
+            }
         };
         self.chunk(index, content, logprobs, None, how)
     }
@@ -250,6 +290,7 @@ fn completion_logprobs(tokens: &[TokenInfo], offset: &mut usize) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::generate::Call;
     use super::*;
 
     const HOW: Streaming = Streaming { usage: true, obfuscation: true };
@@ -266,7 +307,7 @@ mod tests {
     fn short_events_of_a_stream_have_one_length_whatever_they_say() {
         for shape in [Shape::Chat, Shape::Completion] {
             let mut wording = wording(shape);
-            let delta = |text: &str| TextDelta { text: text.into(), tokens: Vec::new() };
+            let delta = |text: &str| More { text: text.into(), ..More::default() };
             let mut lengths: Vec<_> = ["a", "information", "\u{1f600}", "\n", " incomprehensibilities"]
                 .iter()
                 .map(|text| wording.delta(0, &delta(text), HOW).len())
@@ -281,7 +322,7 @@ mod tests {
     #[test]
     fn chunks_have_openais_fields() {
         let mut chat = wording(Shape::Chat);
-        let delta = TextDelta { text: "hello".into(), tokens: Vec::new() };
+        let delta = More { text: "hello".into(), ..More::default() };
         let chunk = value(&chat.delta(2, &delta, HOW));
         assert_eq!(chunk["object"], "chat.completion.chunk");
         assert_eq!(chunk["id"], "chatcmpl-id");
@@ -304,7 +345,7 @@ mod tests {
             logprob: Some(-0.5),
             top: vec![vouchsafe_engine::TopToken { id: 1, bytes: text.into(), logprob: -0.5 }],
         };
-        let delta = TextDelta { text: "ab".into(), tokens: vec![token("a"), token("b")] };
+        let delta = More { text: "ab".into(), tokens: vec![token("a"), token("b")], ..More::default() };
         let mut chat = Wording { logprobs: true, ..wording(Shape::Chat) };
         let chunk = value(&chat.delta(0, &delta, HOW));
         assert_eq!(chunk["choices"][0]["logprobs"]["content"][1]["token"], "b");
@@ -314,5 +355,29 @@ mod tests {
         let chunk = value(&completion.delta(0, &delta, HOW));
         assert_eq!(chunk["choices"][0]["logprobs"]["text_offset"], json!([2, 3]));
         assert_eq!(chunk["choices"][0]["logprobs"]["top_logprobs"][0], json!({"a": -0.5}));
+    }
+
+    #[test]
+    fn calls_have_openais_fields() {
+        let call = Call { name: "f".into(), arguments: "{\"x\": 1}".into() };
+        let choice = Choice { calls: vec![call], ..Choice::default() };
+        let mut chat = wording(Shape::Chat);
+        let answer = value(&chat.whole(&[choice], Usage { prompt_tokens: 1, completion_tokens: 1 }));
+        let message = &answer["choices"][0]["message"];
+        let id = "call_id_0_0";
+        let function = json!({"name": "f", "arguments": "{\"x\": 1}"});
+        assert_eq!(message["tool_calls"], json!([{"id": id, "type": "function", "function": function}]));
+        assert_eq!(message["content"], Value::Null);
+        let part = |name: Option<&str>, arguments: &str| CallPart {
+            at: 0,
+            name: name.map(str::to_owned),
+            arguments: arguments.into(),
+        };
+        let more = More { calls: vec![part(Some("f"), ""), part(None, "{")], ..More::default() };
+        let delta = &value(&chat.delta(0, &more, HOW))["choices"][0]["delta"];
+        let begun =
+            json!({"index": 0, "id": id, "type": "function", "function": {"name": "f", "arguments": ""}});
+        assert_eq!(delta["tool_calls"], json!([begun, {"index": 0, "function": {"arguments": "{"}}]));
+        assert!(delta.get("content").is_none());
     }
 }

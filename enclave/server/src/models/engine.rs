@@ -1,8 +1,8 @@
 //! The engine behind the seams.
 
 use vouchsafe_engine::{
-    ChatMessage, ChatOptions, EmbedError, Embedding, EmbeddingModel, Engine, Event, GenerateRequest,
-    SubmitError, TemplateError,
+    AnswerForm, ChatMessage, ChatOptions, Constraint, ConstraintError, EmbedError, Embedding, EmbeddingModel,
+    Engine, Event, GenerateRequest, SubmitError, TemplateError, ToolStyle,
 };
 
 use super::{Cancel, EmbedModel, Output, OutputSink, TextModel};
@@ -18,6 +18,14 @@ impl TextModel for Engine {
 
     fn tokenize(&self, text: &str) -> Vec<u32> {
         Self::tokenize(self, text)
+    }
+
+    fn constrain(&self, form: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
+        Self::constrain(self, form)
+    }
+
+    fn tool_style(&self) -> Option<ToolStyle> {
+        Self::tool_style(self)
     }
 
     fn context_length(&self) -> u32 {

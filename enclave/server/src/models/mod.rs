@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use vouchsafe_engine::{
-    ChatMessage, ChatOptions, EmbedError, Embedding, FinishReason, GenerateRequest, SubmitError,
-    TemplateError, TextDelta, Usage,
+    AnswerForm, ChatMessage, ChatOptions, Constraint, ConstraintError, EmbedError, Embedding, FinishReason,
+    GenerateRequest, SubmitError, TemplateError, TextDelta, ToolStyle, Usage,
 };
 use vouchsafe_receipt::ModelManifest;
 use vouchsafe_verifier::crypto::Ring;
@@ -50,6 +50,13 @@ pub trait TextModel: Send + Sync {
     -> Result<Vec<u32>, TemplateError>;
     /// Tokenises a prompt for completion.
     fn tokenize(&self, text: &str) -> Vec<u32>;
+    /// Compiles the form that an answer must have. May take a while.
+    ///
+    /// # Errors
+    /// The form cannot be enforced.
+    fn constrain(&self, form: &AnswerForm) -> Result<Option<Constraint>, ConstraintError>;
+    /// How its template takes tools; `None` where that is not supported.
+    fn tool_style(&self) -> Option<ToolStyle>;
     /// The longest sequence in tokens, prompt and answer together.
     fn context_length(&self) -> u32;
     /// Admits a request or refuses it at once.

@@ -9,3 +9,4 @@ mod model;
 mod refusals;
 mod settle;
 mod streams;
+mod tools;

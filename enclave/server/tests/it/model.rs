@@ -1,7 +1,7 @@
 //! A model that does what its prompt says, so that every way an answer can go is on demand.
 //!
 //! The last message's text is a command: `say a b c` answers with those words, `slow N MS` with N
-//! words one every MS milliseconds, `fail` breaks down after a word, `hang` says nothing until it is
+//! words one every MS milliseconds, `write TEXT` with exactly that text in small pieces, `fail` breaks down after a word, `hang` says nothing until it is
 //! cancelled, `panic` panics while the prompt is rendered.
 
 use std::ops::ControlFlow;
@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use vouchsafe_enclave::{Cancel, EmbedModel, Output, OutputSink, TextModel};
 use vouchsafe_engine::{
-    ChatMessage, ChatOptions, EmbedError, Embedding, FinishReason, GenerateRequest, SubmitError,
-    TemplateError, TextDelta, TokenInfo, TopToken, Usage,
+    AnswerForm, ChatMessage, ChatOptions, Constraint, ConstraintError, EmbedError, Embedding, FinishReason,
+    GenerateRequest, SubmitError, TemplateError, TextDelta, TokenInfo, ToolStyle, TopToken, Usage,
 };
 
 /// Tokens of context.
@@ -50,6 +50,15 @@ impl TextModel for Script {
 
     fn tokenize(&self, text: &str) -> Vec<u32> {
         text.bytes().map(u32::from).collect()
+    }
+
+    /// Enforces nothing: what the script says is what is said.
+    fn constrain(&self, _: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
+        Ok(None)
+    }
+
+    fn tool_style(&self) -> Option<ToolStyle> {
+        Some(ToolStyle::Template)
     }
 
     fn context_length(&self) -> u32 {
@@ -116,6 +125,15 @@ impl Play {
                 }
                 FinishReason::Stop
             }
+            Some("write") => {
+                let text: Vec<char> = text.chars().skip("write ".len()).collect();
+                for piece in text.chunks(5) {
+                    if let Some(reason) = self.give(piece.iter().collect()) {
+                        return reason;
+                    }
+                }
+                FinishReason::Stop
+            }
             Some("seed") => {
                 let seed = self.request.seed.to_string();
                 self.say(&seed).unwrap_or(FinishReason::Stop)
@@ -142,8 +160,11 @@ impl Play {
 
     /// Says a word with a space, one token; the reason to stop, if there is one.
     fn say(&mut self, word: &str) -> Option<FinishReason> {
+        self.give(format!("{word} "))
+    }
+
+    fn give(&mut self, text: String) -> Option<FinishReason> {
         self.said += 1;
-        let text = format!("{word} ");
         let top = |count: u8| {
             (0..count).map(|_| TopToken { id: 7, bytes: text.clone().into(), logprob: -0.25 }).collect()
         };

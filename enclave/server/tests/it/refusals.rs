@@ -31,7 +31,8 @@ async fn what_does_not_parse_is_refused_without_a_receipt() {
         (&chat("say x", r#""max_tokens":99999999999"#), 400, "invalid_type"),
         (&chat("say x", r#""n":1000"#), 400, "invalid_value"),
         (&chat("say x", r#""top_logprobs":3"#), 400, "invalid_value"),
-        (&chat("say x", r#""tools":[{"type":"function"}]"#), 400, "unsupported_parameter"),
+        (&chat("say x", r#""tools":[{"type":"web_search"}]"#), 400, "unsupported_parameter"),
+        (&chat("say x", r#""tools":[{"type":"function"}]"#), 400, "missing_required_parameter"),
         (&chat("say x", r#""frobnicate":1"#), 400, "unknown_parameter"),
     ] {
         let reply = client.post(CHAT, body).await;

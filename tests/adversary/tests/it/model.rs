@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use vouchsafe_enclave::{Cancel, Output, OutputSink, TextModel};
 use vouchsafe_engine::{
-    ChatMessage, ChatOptions, FinishReason, GenerateRequest, SubmitError, TemplateError, TextDelta,
-    TokenInfo, Usage,
+    AnswerForm, ChatMessage, ChatOptions, Constraint, ConstraintError, FinishReason, GenerateRequest,
+    SubmitError, TemplateError, TextDelta, TokenInfo, ToolStyle, Usage,
 };
 
 #[derive(Default)]
@@ -29,6 +29,19 @@ impl TextModel for Echo {
 
     fn tokenize(&self, text: &str) -> Vec<u32> {
         text.bytes().map(u32::from).collect()
+    }
+
+    fn detokenize(&self, tokens: &[u32]) -> String {
+        tokens.iter().filter_map(|token| char::from_u32(*token)).collect()
+    }
+
+    /// Enforces nothing: it says what it is told to.
+    fn constrain(&self, _: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
+        Ok(None)
+    }
+
+    fn tool_style(&self) -> Option<ToolStyle> {
+        None
     }
 
     fn context_length(&self) -> u32 {
