@@ -44,8 +44,8 @@ pub(crate) fn again(
     let mut computed = Vec::new();
     let prompts = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, per_prompt));
     for (prompt, given) in prompts.zip(given) {
-        let mut request = GenerateRequest::new(prompt.clone(), seed);
-        request.expected = engine.tokenize(&given.text);
+        let mut request = GenerateRequest::new(prompt.tokens.clone(), seed);
+        request.expected = engine.tokenize(given.text.strip_prefix(&prompt.echo).unwrap_or(&given.text));
         request.sampling = parameters.sampling()?;
         request.stop = parameters.stop()?;
         request.constraint.clone_from(&constraint);
@@ -54,7 +54,9 @@ pub(crate) fn again(
             // Then the server's own bounds decided, and the count says where.
             None => Some(counted(claim, count)?),
         };
-        computed.push(generate(&engine, request, may_call)?);
+        let mut answer = generate(&engine, request, may_call)?;
+        answer.text.insert_str(0, &prompt.echo);
+        computed.push(answer);
         // As the server numbers them.
         seed = seed.wrapping_add(1);
     }

@@ -64,23 +64,34 @@ enum Prompt {
     Several(Vec<Vec<u32>>),
 }
 
-/// The prompts' tokens.
-pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec<Vec<u32>>, Failure> {
+/// A prompt's tokens, and the text that its answers begin with.
+pub(crate) struct Prepared {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) echo: String,
+}
+
+/// The prompts.
+pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec<Prepared>, Failure> {
     match claim.record.operation.as_str() {
         "chat.completions" => {
             let chat: Chat = parse(body)?;
             let messages = chat.messages.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
             let now = i64::try_from(claim.unattested_time).ok();
             let options = ChatOptions { now, tools: tools(claim), ..ChatOptions::default() };
-            Ok(vec![engine.render_chat(&messages, &options)?])
+            let tokens = engine.render_chat(&messages, &options)?;
+            Ok(vec![Prepared { tokens, echo: String::new() }])
         }
         "completions" => {
             let completion: Completion = parse(body)?;
+            let echo = claim.record.parameters.get("echo") == Some(&Value::Bool(true));
+            let echoed = |text: String| if echo { text } else { String::new() };
+            let of_text = |text: String| Prepared { tokens: engine.tokenize(&text), echo: echoed(text) };
+            let of_tokens = |tokens: Vec<u32>| Prepared { echo: echoed(engine.detokenize(&tokens)), tokens };
             Ok(match completion.prompt {
-                Prompt::Text(text) => vec![engine.tokenize(&text)],
-                Prompt::Texts(texts) => texts.iter().map(|text| engine.tokenize(text)).collect(),
-                Prompt::Tokens(tokens) => vec![tokens],
-                Prompt::Several(prompts) => prompts,
+                Prompt::Text(text) => vec![of_text(text)],
+                Prompt::Texts(texts) => texts.into_iter().map(of_text).collect(),
+                Prompt::Tokens(tokens) => vec![of_tokens(tokens)],
+                Prompt::Several(prompts) => prompts.into_iter().map(of_tokens).collect(),
             })
         }
         _ => Err(Failure::Undecided("only chats and completions can be replayed")),

@@ -101,6 +101,15 @@ def prompts_as_tokens():
     assert answer.choices[0].text == answer.choices[1].text and answer.usage.prompt_tokens == 6, answer
 
 
+def echoes():
+    shared = {"model": MODEL, "max_tokens": 4, "temperature": 0}
+    plain = client.completions.create(prompt="Attestation is", **shared).choices[0].text
+    echoed = client.completions.create(prompt="Attestation is", echo=True, **shared).choices[0].text
+    assert echoed == "Attestation is" + plain, echoed
+    streamed = client.completions.create(prompt="Attestation is", echo=True, stream=True, **shared)
+    assert "".join(chunk.choices[0].text for chunk in streamed) == echoed
+
+
 class Verdict(BaseModel):
     proved: bool
     level: Literal["none", "attested", "settled"]
@@ -215,6 +224,7 @@ shapes_the_answer()
 probabilities()
 biases()
 prompts_as_tokens()
+echoes()
 answers_in_a_form()
 tools()
 leaving()

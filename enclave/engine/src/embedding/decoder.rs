@@ -60,8 +60,26 @@ impl Decoder {
 
     /// How many tokens were read, and the vector.
     pub(super) fn embed(&self, text: &str) -> Result<(usize, Vec<f32>), EmbedError> {
+        self.compute(self.model.tokenizer.encode_sequence(text))
+    }
+
+    /// The same of a text that is given as tokens, without those that go around every text.
+    pub(super) fn embed_tokens(&self, tokens: &[u32]) -> Result<(usize, Vec<f32>), EmbedError> {
+        self.compute(self.model.tokenizer.leading_bos().iter().chain(tokens).copied().collect())
+    }
+
+    /// How many tokens there are.
+    pub(super) fn vocabulary(&self) -> usize {
+        usize::try_from(self.model.identity().vocabulary()).unwrap_or(usize::MAX)
+    }
+
+    #[cfg(test)]
+    pub(super) fn tokens_of(&self, text: &str) -> Vec<u32> {
+        self.model.tokenizer.encode_text(text)
+    }
+
+    fn compute(&self, mut tokens: Vec<u32>) -> Result<(usize, Vec<f32>), EmbedError> {
         let failed = |problem: &str| EmbedError::Computation(problem.to_owned());
-        let mut tokens = self.model.tokenizer.encode_sequence(text);
         let end = self.model.tokenizer.trailing_eos();
         tokens.truncate(self.tokens_max.saturating_sub(end.iter().count()));
         tokens.extend(end);

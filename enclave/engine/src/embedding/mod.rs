@@ -133,18 +133,34 @@ impl EmbeddingModel {
         }
         let (tokens, vector) = match &self.kind {
             Kind::Bert { settings, tokenizer, bert } => {
-                let tokens = tokenizer.encode(text, settings.tokens_max)?;
-                let vector = bert
-                    .embed(&tokens, settings)
-                    .map_err(|error| EmbedError::Computation(error.to_string()))?;
-                (tokens.len(), vector)
+                compute(bert, settings, &tokenizer.encode(text, settings.tokens_max)?)?
             }
             Kind::Decoder(decoder) => decoder.embed(text)?,
         };
-        if vector.iter().any(|value| !value.is_finite()) {
-            return Err(EmbedError::Computation("the result is not finite".to_owned()));
+        finite(tokens, vector)
+    }
+
+    /// Embeds one text that is given as tokens, without those that go around every text.
+    ///
+    /// # Errors
+    /// A token that the model does not have, or a computation that failed.
+    pub fn embed_tokens(&self, tokens: &[u32]) -> Result<Embedding, EmbedError> {
+        let vocabulary = match &self.kind {
+            Kind::Bert { settings, .. } => settings.vocabulary,
+            Kind::Decoder(decoder) => decoder.vocabulary(),
+        };
+        let is_beyond = |token: &u32| usize::try_from(*token).map_or(true, |token| token >= vocabulary);
+        if let Some(token) = tokens.iter().copied().find(is_beyond) {
+            return Err(EmbedError::TokenOutOfRange { token, vocabulary });
         }
-        Ok(Embedding { vector, token_count: u32::try_from(tokens).unwrap_or(u32::MAX) })
+        let (tokens, vector) = match &self.kind {
+            Kind::Bert { settings, tokenizer, bert } => {
+                let tokens = tokenizer.enclose(tokens.iter().copied(), settings.tokens_max);
+                compute(bert, settings, &tokens)?
+            }
+            Kind::Decoder(decoder) => decoder.embed_tokens(tokens)?,
+        };
+        finite(tokens, vector)
     }
 
     /// Which model this is.
@@ -152,6 +168,19 @@ impl EmbeddingModel {
     pub fn identity(&self) -> &EmbeddingIdentity {
         &self.identity
     }
+}
+
+/// How many tokens were read, and the vector.
+fn compute(bert: &Bert, settings: &Settings, tokens: &[u32]) -> Result<(usize, Vec<f32>), EmbedError> {
+    let vector = bert.embed(tokens, settings).map_err(|error| EmbedError::Computation(error.to_string()))?;
+    Ok((tokens.len(), vector))
+}
+
+fn finite(tokens: usize, vector: Vec<f32>) -> Result<Embedding, EmbedError> {
+    if vector.iter().any(|value| !value.is_finite()) {
+        return Err(EmbedError::Computation("the result is not finite".to_owned()));
+    }
+    Ok(Embedding { vector, token_count: u32::try_from(tokens).unwrap_or(u32::MAX) })
 }
 
 #[cfg(test)]

@@ -86,6 +86,12 @@ fn embeds_with_a_plain_vocabulary() {
         assert!((square - 1.0).abs() < 1e-5);
     }
     assert_ne!(embeddings[0].vector, embeddings[2].vector);
+    // he ##llo world, as tokens.
+    assert_eq!(model.embed_tokens(&[4, 5, 6]).unwrap(), embeddings[2]);
+    assert_eq!(model.embed_tokens(&[]).unwrap(), embeddings[1]);
+    assert_eq!(model.embed_tokens(&[6; 50]).unwrap().token_count, 16);
+    let beyond = EmbedError::TokenOutOfRange { token: 8, vocabulary: 8 };
+    assert_eq!(model.embed_tokens(&[7, 8]), Err(beyond));
     // More than the 16 positions is cut.
     assert_eq!(model.embed(&[&"world ".repeat(50)]).unwrap()[0].token_count, 16);
     let long = "x".repeat(EmbeddingModel::TEXT_BYTES_MAX + 1);
@@ -176,6 +182,10 @@ fn a_decoder_embeds_as_llama_cpp_does() {
             assert!((f64::from(*ours) - theirs).abs() < 2e-3, "{:?}: {ours} {theirs}", case.text);
         }
     }
+    let text = "A receipt proves it.";
+    let Kind::Decoder(decoder) = &model.kind else { panic!("a decoder") };
+    let tokens = decoder.tokens_of(text);
+    assert_eq!(vec![model.embed_tokens(&tokens).unwrap()], model.embed(&[text]).unwrap());
     // A text longer than the context is cut, and ends as the model wants it.
     assert_eq!(model.embed(&["far too long ".repeat(100).as_str()]).unwrap()[0].token_count, 512);
 }

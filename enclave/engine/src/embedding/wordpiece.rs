@@ -113,12 +113,17 @@ impl WordPieceTokenizer {
 
     /// The text's tokens between `[CLS]` and `[SEP]`, cut to `tokens_max` in all.
     pub(super) fn encode(&self, text: &str, tokens_max: usize) -> Result<Vec<u32>, EmbedError> {
-        let room = tokens_max.saturating_sub(2);
-        let mut tokens = vec![self.first];
+        let room = room(tokens_max);
         let body = self.body(text, room).map_err(|error| EmbedError::Computation(error.to_string()))?;
-        tokens.extend(body.into_iter().take(room));
+        Ok(self.enclose(body, tokens_max))
+    }
+
+    /// Tokens between `[CLS]` and `[SEP]`, cut to `tokens_max` in all.
+    pub(super) fn enclose(&self, body: impl IntoIterator<Item = u32>, tokens_max: usize) -> Vec<u32> {
+        let mut tokens = vec![self.first];
+        tokens.extend(body.into_iter().take(room(tokens_max)));
         tokens.push(self.last);
-        Ok(tokens)
+        tokens
     }
 
     fn body(&self, text: &str, enough: usize) -> tokenizers::Result<Vec<u32>> {
@@ -135,6 +140,11 @@ impl WordPieceTokenizer {
         }
         Ok(tokens)
     }
+}
+
+/// How many tokens of a text there is room for.
+fn room(tokens_max: usize) -> usize {
+    tokens_max.saturating_sub(2)
 }
 
 fn from_vocabulary(folder: &mut Folder) -> Result<TokenizerFile, LoadError> {

@@ -224,4 +224,12 @@ pub enum EmbedError {
         /// The longest allowed.
         max: usize,
     },
+    /// A token that the model does not have.
+    #[error("token {token} is outside the vocabulary of {vocabulary}")]
+    TokenOutOfRange {
+        /// The token.
+        token: u32,
+        /// How many tokens there are.
+        vocabulary: usize,
+    },
 }

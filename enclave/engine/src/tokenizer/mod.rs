@@ -139,7 +139,8 @@ impl Tokenizer {
         self.vocabulary.eos.filter(|_| self.vocabulary.add_eos)
     }
 
-    fn leading_bos(&self) -> Option<u32> {
+    /// The token that goes in front of every sequence, where the model wants one.
+    pub(crate) fn leading_bos(&self) -> Option<u32> {
         let by_default = match &self.encoder {
             Encoder::Bpe(bpe) => bpe.words.add_bos,
             Encoder::Spm(_) => true,

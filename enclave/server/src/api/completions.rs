@@ -1,14 +1,13 @@
 //! `POST /v1/completions`: from the body to a checked request.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::json::{self, Given, OneOrMany, TokenBiases};
+use super::prompts::{Prompt, Prompts};
 use super::sampling::{Generation, Stated, StreamOptions};
 
 /// OpenAI's own default for this endpoint.
@@ -23,21 +22,16 @@ const PROMPTS_READ_MAX: usize = 1024;
 pub(crate) struct CompletionRequest {
     pub(crate) model: String,
     pub(crate) prompts: Vec<Prompt>,
+    /// Whether each answer begins with its prompt.
+    pub(crate) echo: bool,
     pub(crate) generation: Generation,
-}
-
-/// One prompt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Prompt {
-    Text(String),
-    Tokens(Vec<u32>),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     model: String,
-    prompt: Prompts,
+    prompt: Prompts<PROMPTS_READ_MAX>,
     #[serde(default)]
     temperature: Option<f32>,
     #[serde(default)]
@@ -73,92 +67,15 @@ struct Body {
     #[serde(default, rename = "user")]
     _user: Option<String>,
     #[serde(default)]
-    echo: Given,
+    echo: Option<bool>,
     #[serde(default)]
     suffix: Given,
-}
-
-/// A string, token ids, or an array of either.
-#[derive(Debug)]
-struct Prompts(Vec<Prompt>);
-
-/// An element of the outer array: what it is decides what the array is.
-enum Element {
-    Text(String),
-    Tokens(Vec<u32>),
-    Token(u32),
-}
-
-impl<'de> Deserialize<'de> for Element {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Look;
-        impl<'de> Visitor<'de> for Look {
-            type Value = Element;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a token id or an array of token ids")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Element, E> {
-                Ok(Element::Text(text.to_owned()))
-            }
-            fn visit_u64<E: de::Error>(self, token: u64) -> Result<Element, E> {
-                u32::try_from(token)
-                    .map(Element::Token)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(token), &self))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element, A::Error> {
-                let mut tokens = Vec::new();
-                while let Some(token) = seq.next_element::<u32>()? {
-                    tokens.push(token);
-                }
-                Ok(Element::Tokens(tokens))
-            }
-        }
-        deserializer.deserialize_any(Look)
-    }
-}
-
-impl<'de> Deserialize<'de> for Prompts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Look;
-        impl<'de> Visitor<'de> for Look {
-            type Value = Prompts;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, an array of strings, token ids, or an array of arrays of token ids")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Prompts, E> {
-                Ok(Prompts(vec![Prompt::Text(text.to_owned())]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Prompts, A::Error> {
-                let mut prompts = Vec::new();
-                let mut tokens = Vec::new();
-                while let Some(element) = seq.next_element()? {
-                    match element {
-                        Element::Text(text) => prompts.push(Prompt::Text(text)),
-                        Element::Tokens(tokens) => prompts.push(Prompt::Tokens(tokens)),
-                        Element::Token(token) => tokens.push(token),
-                    }
-                    if prompts.len() > PROMPTS_READ_MAX {
-                        return Err(de::Error::custom("there are too many prompts"));
-                    }
-                    if !tokens.is_empty() && !prompts.is_empty() {
-                        return Err(de::Error::custom("token ids and prompts are mixed in one array"));
-                    }
-                }
-                if !tokens.is_empty() {
-                    prompts.push(Prompt::Tokens(tokens));
-                }
-                Ok(Prompts(prompts))
-            }
-        }
-        deserializer.deserialize_any(Look)
-    }
 }
 
 impl CompletionRequest {
     /// Reads and checks a request body.
     pub(crate) fn parse(body: &[u8], choices_max: usize) -> Result<Self, ApiError> {
         let body: Body = json::parse(body)?;
-        body.echo.only("echo", &[Given::Bool(false)])?;
         body.suffix.only("suffix", &[])?;
         if body.best_of.is_some_and(|best_of| Some(best_of) != body.n.or(Some(1))) {
             return Err(ApiError::unsupported("best_of"));
@@ -166,6 +83,11 @@ impl CompletionRequest {
         if body.logprobs.is_some_and(|count| count > LOGPROBS_MAX) {
             let message = format!("'logprobs' must be at most {LOGPROBS_MAX}.");
             return Err(ApiError::parameter("logprobs", "invalid_value", message));
+        }
+        let echo = body.echo.unwrap_or(false);
+        if echo && body.logprobs.is_some() {
+            let message = "'logprobs' of an echoed prompt are not supported by this server.";
+            return Err(ApiError::parameter("logprobs", "unsupported_parameter", message));
         }
         let prompts = body.prompt.0;
         let generation = Stated {
@@ -189,13 +111,13 @@ impl CompletionRequest {
             let message = format!("'prompt' times 'n' must be 1 to {choices_max}.");
             return Err(ApiError::parameter("prompt", "invalid_value", message));
         }
-        Ok(Self { model: body.model, prompts, generation })
+        Ok(Self { model: body.model, prompts, echo, generation })
     }
 
     /// Every parameter in force.
     pub(crate) fn parameters(&self) -> BTreeMap<String, Value> {
         let mut all = self.generation.parameters();
-        all.insert("echo".into(), json!(false));
+        all.insert("echo".into(), json!(self.echo));
         all
     }
 }
@@ -209,29 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_prompt_is_read() {
-        let text = |text: &str| Prompt::Text(text.into());
-        for (stated, expected) in [
-            (r#""a""#, vec![text("a")]),
-            (r#"["a","b"]"#, vec![text("a"), text("b")]),
-            ("[1,2]", vec![Prompt::Tokens(vec![1, 2])]),
-            ("[[1],[2,3]]", vec![Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]),
-        ] {
-            assert_eq!(parse(&format!(r#""prompt":{stated}"#)).unwrap().prompts, expected);
-        }
+    fn what_is_left_out_has_its_default() {
         let request = parse(r#""prompt":"a""#).unwrap();
-        assert_eq!(request.generation.max_tokens.map(u32::from), Some(16));
+        assert_eq!((request.generation.max_tokens.map(u32::from), request.echo), (Some(16), false));
+        assert!(parse(r#""prompt":"a","echo":true"#).unwrap().echo);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         for (fields, param) in [
             (r#""prompt":[]"#, "prompt"),
-            (r#""prompt":[1,"a"]"#, "prompt"),
-            (r#""prompt":[-1]"#, "prompt[0]"),
-            (r#""prompt":null"#, "prompt"),
             (r#""prompt":["a","b","c"],"n":3"#, "prompt"),
-            (r#""prompt":"a","echo":true"#, "echo"),
+            (r#""prompt":"a","echo":1"#, "echo"),
+            (r#""prompt":"a","echo":true,"logprobs":0"#, "logprobs"),
             (r#""prompt":"a","suffix":"s""#, "suffix"),
             (r#""prompt":"a","best_of":2"#, "best_of"),
             (r#""prompt":"a","logprobs":6"#, "logprobs"),

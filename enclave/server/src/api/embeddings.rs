@@ -8,7 +8,8 @@ use vouchsafe_engine::Embedding;
 use vouchsafe_verifier::encoding::to_base64;
 
 use super::error::ApiError;
-use super::json::{self, OneOrMany};
+use super::json;
+use super::prompts::{Prompt, Prompts};
 
 /// Most texts that are kept while an array is read; how many are answered is configured.
 const INPUTS_READ_MAX: usize = 4096;
@@ -17,7 +18,7 @@ const INPUTS_READ_MAX: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EmbeddingsRequest {
     pub(crate) model: String,
-    pub(crate) input: Vec<String>,
+    pub(crate) input: Vec<Prompt>,
     pub(crate) base64: bool,
     pub(crate) dimensions: Option<usize>,
 }
@@ -26,7 +27,7 @@ pub(crate) struct EmbeddingsRequest {
 #[serde(deny_unknown_fields)]
 struct Body {
     model: String,
-    input: OneOrMany<String, INPUTS_READ_MAX>,
+    input: Prompts<INPUTS_READ_MAX>,
     #[serde(default)]
     encoding_format: Option<String>,
     #[serde(default)]
@@ -63,12 +64,12 @@ impl EmbeddingsRequest {
         ])
     }
 
-    /// Refuses vectors of another length than the model's.
+    /// Refuses vectors longer than the model's.
     pub(crate) fn check_dimensions(&self, dimensions: usize) -> Result<(), ApiError> {
         match self.dimensions {
-            Some(wanted) if wanted != dimensions => {
-                let message = format!("This model's embeddings have {dimensions} dimensions.");
-                Err(ApiError::parameter("dimensions", "unsupported_parameter", message))
+            Some(wanted) if !(1..=dimensions).contains(&wanted) => {
+                let message = format!("'dimensions' must be 1 to {dimensions}, not {wanted}.");
+                Err(ApiError::parameter("dimensions", "invalid_value", message))
             }
             _ => Ok(()),
         }
@@ -94,15 +95,29 @@ impl EmbeddingsRequest {
     }
 
     fn vector(&self, embedding: &Embedding) -> Value {
+        let vector = match self.dimensions {
+            Some(wanted) if wanted < embedding.vector.len() => shortened(&embedding.vector, wanted),
+            _ => embedding.vector.clone(),
+        };
         match self.base64 {
             // Little-endian 32-bit floats, as OpenAI writes them.
             true => {
-                let bytes: Vec<u8> = embedding.vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
                 json!(to_base64(&bytes))
             }
-            false => json!(embedding.vector),
+            false => json!(vector),
         }
     }
+}
+
+/// The vector's first figures, scaled to length 1 again, as OpenAI shortens embeddings.
+#[allow(clippy::as_conversions, reason = "each figure is rounded once, to the precision of the answer")]
+fn shortened(vector: &[f32], dimensions: usize) -> Vec<f32> {
+    let figures = || vector.iter().take(dimensions).map(|figure| f64::from(*figure));
+    let length = figures().map(|figure| figure * figure).sum::<f64>().sqrt();
+    // Nothing can be made of a vector of zeros.
+    let scale = if length > 0.0 { length.recip() } else { 1.0 };
+    figures().map(|figure| (figure * scale) as f32).collect()
 }
 
 #[cfg(test)]
@@ -125,12 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn fewer_dimensions_are_the_first_ones_at_length_1() {
+        let vectors = [Embedding { vector: vec![0.6, -0.8, 5.0], token_count: 3 }];
+        for (dimensions, expected) in
+            [(1, json!([1.0])), (2, json!([0.6_f32, -0.8_f32])), (3, json!([0.6_f32, -0.8_f32, 5.0]))]
+        {
+            let body = format!(r#"{{"model":"m","input":[1,2],"dimensions":{dimensions}}}"#);
+            let request = EmbeddingsRequest::parse(body.as_bytes(), 3).unwrap();
+            assert_eq!(request.input, [Prompt::Tokens(vec![1, 2])]);
+            let answer: Value = serde_json::from_slice(&request.answer(&vectors).0).unwrap();
+            assert_eq!(answer["data"][0]["embedding"], expected);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (body, param) in [
             (r#"{"model":"m"}"#, "input"),
             (r#"{"model":"m","input":[]}"#, "input"),
             (r#"{"model":"m","input":["a","b","c","d"]}"#, "input"),
-            (r#"{"model":"m","input":[1,2]}"#, "input"),
+            (r#"{"model":"m","input":[1,"a"]}"#, "input"),
             (r#"{"model":"m","input":"a","encoding_format":"hex"}"#, "encoding_format"),
             (r#"{"model":"m","input":"a","dimensions":"x"}"#, "dimensions"),
         ] {
@@ -138,6 +167,9 @@ mod tests {
             assert!(error.param.as_deref().unwrap_or_default().starts_with(param), "{error:?}");
         }
         let wants = EmbeddingsRequest::parse(br#"{"model":"m","input":"a","dimensions":5}"#, 3).unwrap();
-        assert!(wants.check_dimensions(5).is_ok() && wants.check_dimensions(6).is_err());
+        assert!(wants.check_dimensions(5).is_ok() && wants.check_dimensions(6).is_ok());
+        assert!(wants.check_dimensions(4).is_err());
+        let none = EmbeddingsRequest::parse(br#"{"model":"m","input":"a","dimensions":0}"#, 3).unwrap();
+        assert!(none.check_dimensions(5).is_err());
     }
 }

@@ -242,6 +242,9 @@ impl From<EmbedError> for ApiError {
             EmbedError::TextTooLong { .. } => {
                 Self::parameter("input", "context_length_exceeded", error.to_string())
             }
+            EmbedError::TokenOutOfRange { .. } => {
+                Self::parameter("input", "token_out_of_range", error.to_string())
+            }
             _ => Self::internal("embedding_failed"),
         }
     }

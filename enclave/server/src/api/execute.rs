@@ -13,12 +13,13 @@ use vouchsafe_verifier::encoding::to_hex;
 use super::Context;
 use super::answer::{self, Work, admission, generate_stream, generate_whole, refuse};
 use super::chat::ChatRequest;
-use super::completions::{CompletionRequest, Prompt};
+use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingsRequest;
 use super::error::ApiError;
 use super::facts::Incoming;
 use super::form::Form;
 use super::generate::{Prepared, Running};
+use super::prompts::Prompt;
 use super::sampling::Generation;
 use super::wording::{Shape, Wording};
 use crate::config::milliseconds;
@@ -65,7 +66,7 @@ fn prepare_chat(model: &dyn TextModel, messages: &[ChatMessage], form: Form) -> 
     let tools = if calls { form.tools } else { Vec::new() };
     let now = i64::try_from(clock::unix_seconds()).ok();
     let prompt = model.render_chat(messages, &ChatOptions { now, tools, ..ChatOptions::default() })?;
-    Ok(Prepared { prompts: vec![prompt], constraint, calls })
+    Ok(Prepared { prompts: vec![prompt], echoes: Vec::new(), constraint, calls })
 }
 
 /// `POST /v1/completions`.
@@ -83,22 +84,35 @@ pub(super) async fn completion(context: &Arc<Context>, incoming: Incoming) -> An
         Ok(model) => model,
         Err(error) => return Ok(refuse(pending, &error).await),
     };
-    let CompletionRequest { model: name, prompts, generation } = request;
+    let CompletionRequest { model: name, prompts, echo, generation } = request;
     let prepared = context
         .prepare({
             let model = Arc::clone(&model);
-            move || {
-                let tokens = |prompt| match prompt {
-                    Prompt::Text(text) => model.tokenize(&text),
-                    Prompt::Tokens(tokens) => tokens,
-                };
-                let prompts = prompts.into_iter().map(tokens).collect();
-                Prepared { prompts, constraint: None, calls: false }
-            }
+            move || prepare_completion(model.as_ref(), prompts, echo)
         })
         .await;
     let plan = Plan { shape: Shape::Completion, name, served, model, generation, seed, places };
     generate(context, pending, plan, prepared).await
+}
+
+/// The prompts of a completion, and the texts that the answers begin with.
+fn prepare_completion(model: &dyn TextModel, prompts: Vec<Prompt>, echo: bool) -> Prepared {
+    let mut what = Prepared { prompts: Vec::new(), echoes: Vec::new(), constraint: None, calls: false };
+    for prompt in prompts {
+        let (tokens, text) = match prompt {
+            Prompt::Text(text) => (model.tokenize(&text), text),
+            Prompt::Tokens(tokens) if echo => {
+                let text = model.detokenize(&tokens);
+                (tokens, text)
+            }
+            Prompt::Tokens(tokens) => (tokens, String::new()),
+        };
+        what.prompts.push(tokens);
+        if echo {
+            what.echoes.push(text);
+        }
+    }
+    what
 }
 
 /// `POST /v1/embeddings`.
@@ -123,11 +137,14 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
         // Held until the computation is over: at the latest one text after the client left.
         let _place = place;
         let mut embeddings = Vec::new();
-        for text in &request.input {
+        for input in &request.input {
             if awaited.strong_count() == 0 || deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 return Err(answer::deadline_error());
             }
-            embeddings.extend(model.embed(&[text.as_str()])?);
+            match input {
+                Prompt::Text(text) => embeddings.extend(model.embed(&[text.as_str()])?),
+                Prompt::Tokens(tokens) => embeddings.push(model.embed_tokens(tokens)?),
+            }
         }
         Ok(request.answer(&embeddings))
     })

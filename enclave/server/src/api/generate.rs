@@ -4,6 +4,7 @@
 //! channel without a bound of its own: a sequence gives at most as many pieces as it may generate
 //! tokens. A slow reader therefore never occupies the engine, only its own answer's memory.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Running {
     outputs: mpsc::UnboundedReceiver<(usize, Output)>,
     cancels: Vec<Cancel>,
     choices: Vec<Choice>,
+    /// Prompts that are still to be repeated.
+    echoes: VecDeque<(usize, String)>,
     /// An end that waits until what was held back is given.
     waiting: Option<usize>,
     per_prompt: usize,
@@ -35,6 +38,8 @@ pub(super) struct Running {
 /// What a request's sequences begin with.
 pub(super) struct Prepared {
     pub(super) prompts: Vec<Vec<u32>>,
+    /// The texts that the answers to the prompts begin with, where they do.
+    pub(super) echoes: Vec<String>,
     /// The form that every answer must have.
     pub(super) constraint: Option<Constraint>,
     /// Whether tools may be called.
@@ -181,12 +186,15 @@ impl Running {
             outputs,
             cancels: Vec::new(),
             choices: Vec::new(),
+            echoes: VecDeque::new(),
             waiting: None,
             per_prompt: generation.n,
             open: 0,
         };
         let mut sequence_seed = seed;
+        let mut echoes = what.echoes.into_iter();
         for prompt in what.prompts {
+            let echo = echoes.next().unwrap_or_default();
             for _ in 0..generation.n {
                 let mut request = GenerateRequest::new(prompt.clone(), sequence_seed);
                 request.sampling = generation.sampling.clone();
@@ -206,6 +214,9 @@ impl Running {
                 running.cancels.push(cancel);
                 let reader = what.calls.then(ToolReader::new);
                 running.choices.push(Choice { reader, ..Choice::default() });
+                if !echo.is_empty() {
+                    running.echoes.push_back((index, echo.clone()));
+                }
                 running.open = running.open.saturating_add(1);
                 sequence_seed = sequence_seed.wrapping_add(1);
             }
@@ -217,6 +228,12 @@ impl Running {
     pub(super) async fn next(&mut self) -> Option<(usize, Step)> {
         if let Some(index) = self.waiting.take() {
             return Some((index, Step::End));
+        }
+        if let Some((index, text)) = self.echoes.pop_front() {
+            if let Some(choice) = self.choices.get_mut(index) {
+                choice.text.push_str(&text);
+            }
+            return Some((index, Step::More(More { text, ..More::default() })));
         }
         while self.open > 0 {
             let Some((index, output)) = self.outputs.recv().await else {

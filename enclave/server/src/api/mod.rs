@@ -16,6 +16,7 @@ mod form;
 mod generate;
 mod json;
 mod messages;
+mod prompts;
 mod public;
 mod sampling;
 mod sse;

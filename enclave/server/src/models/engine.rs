@@ -20,6 +20,10 @@ impl TextModel for Engine {
         Self::tokenize(self, text)
     }
 
+    fn detokenize(&self, tokens: &[u32]) -> String {
+        Self::detokenize(self, tokens)
+    }
+
     fn constrain(&self, form: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
         Self::constrain(self, form)
     }
@@ -56,6 +60,10 @@ impl TextModel for Engine {
 impl EmbedModel for EmbeddingModel {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
         Self::embed(self, texts)
+    }
+
+    fn embed_tokens(&self, tokens: &[u32]) -> Result<Embedding, EmbedError> {
+        Self::embed_tokens(self, tokens)
     }
 
     fn dimensions(&self) -> usize {

@@ -50,6 +50,8 @@ pub trait TextModel: Send + Sync {
     -> Result<Vec<u32>, TemplateError>;
     /// Tokenises a prompt for completion.
     fn tokenize(&self, text: &str) -> Vec<u32>;
+    /// The text of a prompt's tokens; of those that are none of the model's, nothing.
+    fn detokenize(&self, tokens: &[u32]) -> String;
     /// Compiles the form that an answer must have. May take a while.
     ///
     /// # Errors
@@ -75,6 +77,11 @@ pub trait EmbedModel: Send + Sync {
     /// # Errors
     /// [`EmbedError`] where a text is too large or the computation fails.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError>;
+    /// Embeds one text that is given as the model's own tokens, without those that go around each text.
+    ///
+    /// # Errors
+    /// [`EmbedError`] where a token is none of the model's or the computation fails.
+    fn embed_tokens(&self, tokens: &[u32]) -> Result<Embedding, EmbedError>;
     /// The length of the vectors.
     fn dimensions(&self) -> usize;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vouchsafe_receipt::Envelope;
 use vouchsafe_receipt::receipt_leaf_hash;
-use vouchsafe_receipt::stream::RECEIPT_NAME;
+use vouchsafe_receipt::stream::{RECEIPT_NAME, data_payloads};
 use vouchsafe_verifier::crypto::Ring;
 
 use crate::client::{Enclave, chat, decode, manifest};
@@ -179,6 +179,48 @@ async fn embeddings_have_receipts_too() {
     let checked = reply.receipt("/v1/embeddings", body, &key);
     assert_eq!(checked.record.operation, "embeddings");
     assert_eq!((checked.record.seed, checked.record.usage.unwrap().prompt_tokens), (None, 4));
+}
+
+#[tokio::test]
+async fn embeddings_of_token_ids_and_of_fewer_dimensions() {
+    let enclave = Enclave::start().await;
+    let mut client = enclave.client().await;
+    let key = client.key().await;
+    let body = r#"{"model":"figures","input":[[5,6,7],[8]],"dimensions":2}"#;
+    let reply = client.post("/v1/embeddings", body).await;
+    let answer = reply.json();
+    assert_eq!(
+        (&answer["data"][0]["embedding"], &answer["data"][1]["embedding"]),
+        (&json!([1.0, 0.0]), &json!([1.0, 0.0]))
+    );
+    assert_eq!(answer["usage"]["prompt_tokens"], 8);
+    assert_eq!(reply.receipt("/v1/embeddings", body, &key).record.parameters["dimensions"], 2);
+    let reply = client.post("/v1/embeddings", r#"{"model":"figures","input":[5,1000]}"#).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (400, &json!("token_out_of_range")));
+}
+
+#[tokio::test]
+async fn an_echoed_prompt_stands_before_every_answer() {
+    const PATH: &str = "/v1/completions";
+    let enclave = Enclave::start().await;
+    let mut client = enclave.client().await;
+    let key = client.key().await;
+    let body = r#"{"model":"script","prompt":["say a","say b"],"n":2,"echo":true}"#;
+    let reply = client.post(PATH, body).await;
+    let texts: Vec<_> =
+        reply.json()["choices"].as_array().unwrap().iter().map(|c| c["text"].clone()).collect();
+    assert_eq!(texts, ["say aa ", "say aa ", "say bb ", "say bb "]);
+    assert_eq!(reply.receipt(PATH, body, &key).record.parameters["echo"], true);
+    // Token ids are repeated as their text, and streams begin with it.
+    let body = r#"{"model":"script","prompt":[115,97,121,32,99],"echo":true,"stream":true}"#;
+    let reply = client.post(PATH, body).await;
+    let text: String = data_payloads(reply.text().as_bytes())
+        .filter(|data| *data != b"[DONE]")
+        .map(|data| {
+            serde_json::from_slice::<Value>(data).unwrap()["choices"][0]["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(text, "say cc ");
 }
 
 #[tokio::test]

@@ -52,6 +52,10 @@ impl TextModel for Script {
         text.bytes().map(u32::from).collect()
     }
 
+    fn detokenize(&self, tokens: &[u32]) -> String {
+        tokens.iter().filter_map(|token| char::from_u32(*token)).collect()
+    }
+
     /// Enforces nothing: what the script says is what is said.
     fn constrain(&self, _: &AnswerForm) -> Result<Option<Constraint>, ConstraintError> {
         Ok(None)
@@ -205,6 +209,13 @@ impl EmbedModel for Figures {
                 length => Ok(Embedding { vector: vec![length as f32, 1.0, -1.0], token_count: 2 }),
             })
             .collect()
+    }
+
+    fn embed_tokens(&self, tokens: &[u32]) -> Result<Embedding, EmbedError> {
+        match tokens.iter().copied().find(|token| *token > 999) {
+            Some(token) => Err(EmbedError::TokenOutOfRange { token, vocabulary: 1000 }),
+            None => Ok(Embedding { vector: vec![tokens.len() as f32, 0.0, 0.0], token_count: 4 }),
+        }
     }
 
     fn dimensions(&self) -> usize {
