@@ -8,6 +8,7 @@ use vouchsafe_receipt::stream::data_payloads;
 
 use crate::claim::malformed;
 use crate::failure::Failure;
+use crate::responses;
 
 /// One answer of a response.
 #[derive(Debug, Default, PartialEq)]
@@ -95,11 +96,23 @@ impl Computed {
     }
 }
 
-/// The answers of a body or a stream, in the order of their numbers.
-pub(crate) fn choices(response: &[u8], is_stream: bool) -> Result<Vec<Given>, Failure> {
+/// The answers of a body or a stream to an operation, in the order of their numbers.
+pub(crate) fn given(response: &[u8], is_stream: bool, operation: &str) -> Result<Vec<Given>, Failure> {
+    match (operation, is_stream) {
+        ("responses", false) => Ok(vec![responses::of_body(response)?]),
+        ("responses", true) => Ok(vec![responses::of_events(events(response))?]),
+        _ => choices(response, is_stream),
+    }
+}
+
+fn events(response: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data_payloads(response).filter(|data| *data != b"[DONE]")
+}
+
+fn choices(response: &[u8], is_stream: bool) -> Result<Vec<Given>, Failure> {
     let mut all = BTreeMap::<usize, Given>::new();
     if is_stream {
-        for data in data_payloads(response).filter(|data| *data != b"[DONE]") {
+        for data in events(response) {
             gather(data, &mut all)?;
         }
     } else {

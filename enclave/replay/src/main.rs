@@ -24,6 +24,7 @@ mod claim;
 mod execute;
 mod failure;
 mod request;
+mod responses;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -79,7 +80,7 @@ fn run(cli: &Cli) -> Result<String, Failure> {
     let request = read(&cli.request, BODY_BYTES_MAX)?;
     let response = read(&cli.response, BODY_BYTES_MAX)?;
     let claim = Claim::read(&bundle, &request, &response)?;
-    let given = answer::choices(&response, claim.is_stream)?;
+    let given = answer::given(&response, claim.is_stream, &claim.record.operation)?;
     let options = LoadOptions { context_length_max: cli.context_tokens_max, ..LoadOptions::default() };
     let model = Model::load(&cli.model, &options, &mut |_| {})?;
     claim.is_about(model.identity())?;

@@ -7,6 +7,7 @@ use vouchsafe_verifier::strict_json::{self, Limits};
 
 use crate::claim::{Claim, malformed};
 use crate::failure::Failure;
+use crate::responses;
 
 #[derive(Deserialize)]
 struct Chat {
@@ -72,13 +73,17 @@ pub(crate) struct Prepared {
 
 /// The prompts.
 pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec<Prepared>, Failure> {
+    let now = i64::try_from(claim.unattested_time).ok();
+    let options = || ChatOptions { now, tools: tools(claim), ..ChatOptions::default() };
     match claim.record.operation.as_str() {
         "chat.completions" => {
             let chat: Chat = parse(body)?;
             let messages = chat.messages.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-            let now = i64::try_from(claim.unattested_time).ok();
-            let options = ChatOptions { now, tools: tools(claim), ..ChatOptions::default() };
-            let tokens = engine.render_chat(&messages, &options)?;
+            let tokens = engine.render_chat(&messages, &options())?;
+            Ok(vec![Prepared { tokens, echo: String::new() }])
+        }
+        "responses" => {
+            let tokens = engine.render_chat(&responses::messages(body)?, &options())?;
             Ok(vec![Prepared { tokens, echo: String::new() }])
         }
         "completions" => {
@@ -94,7 +99,7 @@ pub(crate) fn prompts(engine: &Engine, claim: &Claim, body: &[u8]) -> Result<Vec
                 Prompt::Several(prompts) => prompts.into_iter().map(of_tokens).collect(),
             })
         }
-        _ => Err(Failure::Undecided("only chats and completions can be replayed")),
+        _ => Err(Failure::Undecided("only chats, responses and completions can be replayed")),
     }
 }
 
@@ -109,7 +114,7 @@ fn tools(claim: &Claim) -> Vec<Json> {
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     strict_json::parse(body, LIMITS).map_err(|error| malformed("request", error))
 }
 

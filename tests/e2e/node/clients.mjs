@@ -57,6 +57,15 @@ async function openai() {
   const after = await client.chat.completions.create({ ...shared, messages: history, max_tokens: 20 });
   assert.ok(after.choices[0].message.content);
 
+  const input = { model: MODEL, input: messages[0].content, temperature: 0, max_output_tokens: 60 };
+  const response = await client.responses.create(input);
+  assert.equal(response.output_text, content);
+  let streamedText = "";
+  for await (const event of await client.responses.create({ ...input, stream: true })) {
+    if (event.type === "response.output_text.delta") streamedText += event.delta;
+  }
+  assert.equal(streamedText, content);
+
   const text2 = await client.completions.create({ model: MODEL, prompt: "Attestation is", max_tokens: 5, logprobs: 1 });
   assert.ok(text2.choices[0].logprobs.tokens.length > 0);
   const leaving = await client.chat.completions.create({ ...shared, stream: true, max_tokens: 200 });

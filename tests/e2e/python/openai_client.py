@@ -187,6 +187,36 @@ def tools():
     assert ask(tools=[TOOL], max_tokens=20).choices[0].finish_reason in ("stop", "length", "tool_calls")
 
 
+def responses():
+    shared = {"model": MODEL, "input": QUESTION[0]["content"], "temperature": 0, "max_output_tokens": 60}
+    plain = client.responses.create(**shared)
+    assert plain.output_text and plain.status in ("completed", "incomplete") and plain.usage.output_tokens > 0, plain
+    assert plain.output_text == ask(max_tokens=60).choices[0].message.content, "a chat says something else"
+    with client.responses.stream(**shared) as events:
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == plain.output_text, text
+    form = {"format": {"type": "json_schema", "name": "verdict", "schema": VERDICT, "strict": True}}
+    formed = client.responses.create(**{**shared, "max_output_tokens": 80}, text=form)
+    Verdict.model_validate_json(formed.output_text)
+    tool = {"type": "function", **TOOL["function"]}
+    required = {"tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    called = client.responses.create(**{**shared, "max_output_tokens": 80}, **required)
+    [call] = called.output
+    assert call.type == "function_call" and call.name == "verify" and json.loads(call.arguments), call
+    with client.responses.stream(**{**shared, "max_output_tokens": 80}, **required) as events:
+        [streamed] = events.get_final_response().output
+    assert streamed.arguments == call.arguments, streamed
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "accepted"}
+    history = [*QUESTION, *called.output, result]
+    assert client.responses.create(**{**shared, "input": history}).output_text
+    try:
+        client.responses.create(**shared, previous_response_id=plain.id)
+    except openai.BadRequestError as raised:
+        assert raised.body["param"] == "previous_response_id", raised.body
+    else:
+        raise AssertionError("what is not stored was found")
+
+
 def leaving():
     stream = ask(stream=True, max_tokens=100, temperature=1.5, seed=2)
     next(iter(stream))
@@ -227,6 +257,7 @@ prompts_as_tokens()
 echoes()
 answers_in_a_form()
 tools()
+responses()
 leaving()
 refusals()
 print("openai client: all expectations hold")

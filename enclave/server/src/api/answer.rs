@@ -21,7 +21,7 @@ use super::error::ApiError;
 use super::generate::Running;
 use super::sampling::Streaming;
 use super::streamed;
-use super::wording::Wording;
+use super::words::Words;
 use crate::http::{Body, BodySender};
 use crate::issue::{Admission, CLIENT_CLOSED_REQUEST, IssueError, Issued, Pending, Proof};
 
@@ -34,7 +34,7 @@ const OPENING_TEXT_MAX: usize = 8 * 1024;
 pub(super) struct Work {
     pub(super) pending: Pending,
     pub(super) running: Running,
-    pub(super) wording: Wording,
+    pub(super) words: Words,
     pub(super) deadline: Instant,
     /// Its places among the requests in progress.
     pub(super) places: OwnedSemaphorePermit,
@@ -129,7 +129,7 @@ fn set(response: &mut Response<Body>, name: &'static str, base64url: String) {
 
 /// Answers with one body once everything is generated. Runs to its receipt even if nobody waits.
 pub(super) async fn generate_whole(work: Work, reply: oneshot::Sender<Response<Body>>) {
-    let Work { mut pending, mut running, mut wording, deadline, places } = work;
+    let Work { mut pending, mut running, mut words, deadline, places } = work;
     let mut reply = reply;
     let ended = tokio::select! {
         biased;
@@ -154,7 +154,7 @@ pub(super) async fn generate_whole(work: Work, reply: oneshot::Sender<Response<B
         Err(Some(error)) => Some(error),
         Ok(()) => running.failed().then(|| ApiError::internal("generation_failed")),
     };
-    let body = wording.whole(running.choices(), usage);
+    let body = words.whole(running.choices(), usage);
     // What is computed is computed: waiting for the log takes nobody's place.
     drop((running, places));
     let answer = async {

@@ -20,8 +20,10 @@ use super::facts::Incoming;
 use super::form::Form;
 use super::generate::{Prepared, Running};
 use super::prompts::Prompt;
+use super::responses::{ResponseWords, ResponsesRequest};
 use super::sampling::Generation;
-use super::wording::{Shape, Wording};
+use super::wording::{self, Wording};
+use super::words::Words;
 use crate::config::milliseconds;
 use crate::http::Body;
 use crate::issue::{Admission, Pending};
@@ -35,10 +37,28 @@ pub(super) async fn chat(context: &Arc<Context>, incoming: Incoming) -> Answer {
     let choices_max = context.config.limits.choices_max;
     let body = incoming.facts.body.clone();
     let request = context.prepare(move || ChatRequest::parse(&body, choices_max)).await??;
+    converse(context, incoming, "chat.completions", request, Shape::Chat).await
+}
+
+/// `POST /v1/responses`.
+pub(super) async fn responses(context: &Arc<Context>, incoming: Incoming) -> Answer {
+    let body = incoming.facts.body.clone();
+    let request = context.prepare(move || ResponsesRequest::parse(&body)).await??;
+    let shape = Shape::Response(Box::new(ResponseWords::new(&request)));
+    converse(context, incoming, "responses", request.chat, shape).await
+}
+
+async fn converse(
+    context: &Arc<Context>,
+    incoming: Incoming,
+    operation: &'static str,
+    request: ChatRequest,
+    shape: Shape,
+) -> Answer {
     let places = take(&context.budgets.sequences, request.generation.n)?;
     let seed = seed(&request.generation)?;
     let served = context.models.by_name(&request.model).cloned();
-    let stated = Stated { operation: "chat.completions", model: &request.model, seed: Some(seed) };
+    let stated = Stated { operation, model: &request.model, seed: Some(seed) };
     let pending = admit(context, incoming, &stated, served.as_ref(), request.parameters())?;
     let model = match text_model(served.as_ref(), &request.model) {
         Ok(model) => model,
@@ -52,7 +72,7 @@ pub(super) async fn chat(context: &Arc<Context>, incoming: Incoming) -> Answer {
         })
         .await
         .flatten();
-    let plan = Plan { shape: Shape::Chat, name, served, model, generation, seed, places };
+    let plan = Plan { shape, name, served, model, generation, seed, places };
     generate(context, pending, plan, prepared).await
 }
 
@@ -159,6 +179,13 @@ pub(super) async fn embeddings(context: &Arc<Context>, incoming: Incoming) -> An
     })
 }
 
+/// Which words an answer has.
+enum Shape {
+    Chat,
+    Completion,
+    Response(Box<ResponseWords>),
+}
+
 /// What a generation needs besides its prompts.
 struct Plan {
     shape: Shape,
@@ -185,16 +212,17 @@ async fn generate(
         (Err(error), _, _) => return Ok(refuse(pending, &error).await),
         (Ok(_), _, _) => return Ok(refuse(pending, &ApiError::internal("internal_error")).await),
     };
-    let fingerprint = fingerprint(context, served.as_ref());
-    let wording = Wording::new(
-        shape,
-        &to_hex(&id),
-        clock::unix_seconds(),
-        name,
-        fingerprint,
-        generation.logprobs.is_some(),
-    );
-    let work = Work { pending, running, wording, deadline, places };
+    let (id, created) = (to_hex(&id), clock::unix_seconds());
+    let of_choices = |shape| {
+        let fingerprint = fingerprint(context, served.as_ref());
+        Words::Choices(Wording::new(shape, &id, created, name, fingerprint, generation.logprobs.is_some()))
+    };
+    let words = match shape {
+        Shape::Chat => of_choices(wording::Shape::Chat),
+        Shape::Completion => of_choices(wording::Shape::Completion),
+        Shape::Response(words) => Words::Response(words.named(&id, created)),
+    };
+    let work = Work { pending, running, words, deadline, places };
     if let Some(how) = generation.streaming {
         let body = Body::stream(milliseconds(limits.write_stall_ms_max));
         return Ok(generate_stream(&context.tasks, work, how, body));

@@ -18,10 +18,12 @@ mod json;
 mod messages;
 mod prompts;
 mod public;
+mod responses;
 mod sampling;
 mod sse;
 mod streamed;
 mod wording;
+mod words;
 
 use std::sync::Arc;
 
@@ -114,6 +116,7 @@ async fn route(context: Arc<Context>, parts: Parts, body: Incoming) -> Result<Re
     let operation = match path {
         "/v1/chat/completions" => Operation::Chat,
         "/v1/completions" => Operation::Completion,
+        "/v1/responses" => Operation::Responses,
         "/v1/embeddings" => Operation::Embeddings,
         _ => return public::route(&context, &parts).await,
     };
@@ -130,6 +133,7 @@ async fn route(context: Arc<Context>, parts: Parts, body: Incoming) -> Result<Re
     let response = match operation {
         Operation::Chat => execute::chat(&context, facts).await,
         Operation::Completion => execute::completion(&context, facts).await,
+        Operation::Responses => execute::responses(&context, facts).await,
         Operation::Embeddings => execute::embeddings(&context, facts).await,
     };
     drop(share);
@@ -139,6 +143,7 @@ async fn route(context: Arc<Context>, parts: Parts, body: Incoming) -> Result<Re
 enum Operation {
     Chat,
     Completion,
+    Responses,
     Embeddings,
 }
 

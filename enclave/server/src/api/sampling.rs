@@ -45,6 +45,13 @@ pub(super) struct StreamOptions {
     include_obfuscation: Option<bool>,
 }
 
+impl StreamOptions {
+    /// For streams whose token counts are no option.
+    pub(super) fn obfuscated(include_obfuscation: Option<bool>) -> Self {
+        Self { include_usage: None, include_obfuscation }
+    }
+}
+
 /// How a stream is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Streaming {

@@ -17,7 +17,7 @@ use super::error::ApiError;
 use super::generate::{Running, Step};
 use super::sampling::Streaming;
 use super::sse;
-use super::wording::Wording;
+use super::words::Words;
 use crate::http::BodySender;
 use crate::issue::{IssueError, Pending, Proof, opening_text};
 
@@ -48,9 +48,9 @@ impl From<IssueError> for Stop {
 
 /// Writes the whole stream and sees to its receipt.
 pub(super) async fn write(work: Work, how: Streaming, sender: BodySender) {
-    let Work { pending, mut running, wording, deadline, places } = work;
+    let Work { pending, mut running, words, deadline, places } = work;
     let held = pending.is_to_settle().then(Vec::new);
-    let mut writer = Writer { pending, wording, how, sender, held };
+    let mut writer = Writer { pending, words, how, sender, held };
     let stop = writer.answer(&mut running, deadline).await.err();
     if stop.is_some() {
         running.cancel().await;
@@ -74,7 +74,7 @@ pub(super) async fn write(work: Work, how: Streaming, sender: BodySender) {
 
 struct Writer {
     pending: Pending,
-    wording: Wording,
+    words: Words,
     how: Streaming,
     sender: BodySender,
     /// What waits for the receipt to be public; `None` where nothing waits.
@@ -85,11 +85,8 @@ impl Writer {
     /// Writes everything up to the end of the last choice.
     async fn answer(&mut self, running: &mut Running, deadline: Instant) -> Result<(), Stop> {
         self.start().await?;
-        for index in 0..running.choices().len() {
-            if let Some(chunk) = self.wording.opening(index, self.how) {
-                self.event(&chunk).await?;
-            }
-        }
+        let opening = self.words.opening(running.choices().len(), self.how);
+        self.events(opening).await?;
         loop {
             let head_due = self.pending.head_due();
             let output = tokio::select! {
@@ -106,30 +103,30 @@ impl Writer {
             match output {
                 None => self.head().await?,
                 Some((index, Step::More(more))) => {
-                    let says = !more.text.is_empty() || !more.calls.is_empty();
-                    if says || (self.wording.logprobs && !more.tokens.is_empty()) {
-                        let chunk = self.wording.delta(index, &more, self.how);
-                        self.event(&chunk).await?;
-                    }
+                    let events = self.words.more(index, &more, self.how);
+                    self.events(events).await?;
                 }
                 Some((index, Step::End)) => self.end_choice(running, index).await?,
             }
         }
-        if self.how.usage {
-            let chunk = self.wording.usage(running.usage(), self.how);
-            self.event(&chunk).await?;
-        }
-        Ok(())
+        let last = self.words.close(running.choices(), running.usage(), self.how);
+        self.events(last).await
     }
 
     async fn end_choice(&mut self, running: &Running, index: usize) -> Result<(), Stop> {
         if running.failed() {
             return Err(Stop::Error(ApiError::internal("generation_failed")));
         }
-        let end = running.choices().get(index).and_then(|choice| choice.end.as_ref());
-        let Some(end) = end else { return Ok(()) };
-        let chunk = self.wording.end(index, end.reason.as_str(), self.how);
-        self.event(&chunk).await
+        let Some(choice) = running.choices().get(index) else { return Ok(()) };
+        let events = self.words.end(index, choice, self.how);
+        self.events(events).await
+    }
+
+    async fn events(&mut self, events: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Stop> {
+        for event in events {
+            self.event(&event).await?;
+        }
+        Ok(())
     }
 
     /// The start record, the token, and the opening of the request.

@@ -7,6 +7,7 @@ mod chat;
 mod client;
 mod model;
 mod refusals;
+mod responses;
 mod settle;
 mod streams;
 mod tools;

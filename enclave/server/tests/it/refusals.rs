@@ -100,7 +100,7 @@ async fn addresses_and_methods_are_checked() {
     for (path, status, code) in [
         ("/", 404, "unknown_url"),
         ("/v1/chat", 404, "unknown_url"),
-        ("/v1/responses", 404, "unknown_url"),
+        ("/v1/audio/speech", 404, "unknown_url"),
         ("/v1/chat/completions", 405, "method_not_allowed"),
     ] {
         let reply = client.get(path).await;
