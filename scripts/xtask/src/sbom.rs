@@ -43,12 +43,15 @@ pub(crate) fn run() -> Result<()> {
     command.args(["--target", image::TARGET, "--no-build-deps", "--override-filename", PROGRAM]);
     tools::succeed(command.args(["--manifest-path", MANIFEST]))?;
     let written = source.join(Path::new(MANIFEST).with_file_name(format!("{PROGRAM}.json")));
-    let document: Document = serde_json::from_slice(&fs::read(&written).context("the document")?)?;
+    // Where it was written is nobody's business, and would make each machine's document another.
+    let text =
+        fs::read_to_string(&written).context("the document")?.replace(&source.display().to_string(), "");
+    let document: Document = serde_json::from_str(&text)?;
     if !document.components.iter().any(|component| component.name == "rustls") {
         bail!("the document does not name what the program is certainly made of");
     }
     let out = folder.join(format!("{PROGRAM}.cdx.json"));
-    fs::rename(&written, &out)?;
+    fs::write(&out, text)?;
     fs::remove_dir_all(&source)?;
     anstream::println!("{} components: {}", document.components.len(), out.display());
     Ok(())
